@@ -1,0 +1,1 @@
+"""Networks, data sets, training and checkpoints: everything the studies need before a tile comes in."""

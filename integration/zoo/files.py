@@ -1,0 +1,59 @@
+"""Files that appear whole or not at all, and the hash that names a set of images whatever its order."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from golden_model.errors import UserError
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` to write to; it takes the name `path` when the block ends without an error.
+
+    Missing folders are made. Errors: UserError where the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}; name a folder that can be written") from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+_MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))  # splitmix64's finaliser
+
+
+def _mix(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    words = (words ^ (words >> np.uint64(30))) * _MIX[0]
+    words = (words ^ (words >> np.uint64(27))) * _MIX[1]
+    return words ^ (words >> np.uint64(31))
+
+
+def order_free_hash(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> str:
+    """16 hex digits that name the pairs (image, label), in any order: sum over images of mix(c . image + mix(label)).
+
+    The bytes of an image are read as little-endian 64-bit words, all arithmetic is modulo 2^64. It finds damaged or
+    exchanged images and labels; it is not meant against an adversary.
+    """
+    count, size = len(images), images[0].size
+    words = np.zeros((count, -(-size // 8) * 8), np.uint8)
+    words[:, :size] = images.reshape(count, size)
+    view = words.view("<u8").astype(np.uint64, copy=False)
+    coefficients = _mix(np.arange(1, view.shape[1] + 1, dtype=np.uint64)) | np.uint64(1)
+    digests = _mix(view @ coefficients + _mix(labels.astype(np.uint64) + np.uint64(1)))
+    return f"{int(digests.sum(dtype=np.uint64)):016x}"

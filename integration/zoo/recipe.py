@@ -1,0 +1,68 @@
+"""What decides the weights that a training ends in."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from golden_model.errors import UserError
+
+EPOCHS = {"digits": 60, "mnist": 8, "cifar10": 60, "cifar100": 60}
+"""Epochs where the caller names none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """Everything that decides the weights; each field is the argument of `train` of that name."""
+
+    network: str
+    dataset: str
+    epochs: int
+    batch: int = 128
+    seed: int = 0
+    peak_lr: float = 0.3
+    warm_up: float = 0.2  # part of all steps in which the learning rate rises
+    momentum: float = 0.9  # Nesterov
+    weight_decay: float = 5e-4  # of convolution and linear weights only
+    crop: int = 4  # pixels of padding of the random crops
+    flip: bool = True  # mirror half of the images
+    cutout: int = 6  # side of the square that is blanked
+    label_smoothing: float = 0.0
+    bf16: bool = False  # autocast to bfloat16
+    quick: bool = False  # a try-out: few images, few epochs
+
+    def __post_init__(self) -> None:
+        limits = {
+            "epochs": (1, 100_000),
+            "batch": (2, 65_536),
+            "seed": (0, 2**32 - 1),
+            "peak_lr": (1e-6, 100.0),
+            "warm_up": (0.0, 1.0),
+            "momentum": (0.0, 0.9999),
+            "weight_decay": (0.0, 1.0),
+            "crop": (0, 16),
+            "cutout": (0, 32),
+            "label_smoothing": (0.0, 0.99),
+        }
+        for name, (low, high) in limits.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise UserError(f"training: {name} is {value}, allowed are {low}..{high}")
+        if self.momentum == 0:
+            raise UserError("training: momentum is 0, Nesterov's method needs more; the usual value is 0.9")
+
+
+def one_cycle(progress: float, peak: float, warm_up: float) -> float:
+    """Learning rate after a fraction `progress` of all steps: cosine from peak / 25 to peak, then cosine to 0."""
+    if progress < warm_up:
+        return peak * (1 / 25 + (1 - 1 / 25) * (1 - math.cos(math.pi * progress / warm_up)) / 2)
+    return peak * (1 + math.cos(math.pi * (progress - warm_up) / max(1 - warm_up, 1e-9))) / 2
+
+
+def fast_bf16() -> bool:
+    """Whether bfloat16 is worth while here: a CUDA device that has it, or a processor with AMX tiles."""
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported())
+    flags = Path("/proc/cpuinfo")
+    return flags.exists() and "amx_bf16" in flags.read_text(encoding="utf-8", errors="replace")

@@ -39,7 +39,7 @@ class Card:
     mean: tuple[float, ...]  # per channel, of pixels / 255
     std: tuple[float, ...]  # likewise
     parameters: int  # trained parameters
-    accuracy: float  # top-1 on the full test set, FP32, in %
+    accuracy: float  # top-1 in %, FP32, full test set (its first 1,280 images if recipe.quick)
     seed: int
     epochs: int
     recipe: dict[str, Any] = field(default_factory=dict)  # the arguments of `train` that made it
@@ -55,7 +55,7 @@ def _plain(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _read(path: Path) -> Any:
     if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: torch.from_numpy(np.ascontiguousarray(archive[name])) for name in archive.files}
     if path.suffix == ".safetensors":
         return safetensors.torch.load_file(path)

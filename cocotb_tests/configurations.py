@@ -1,0 +1,174 @@
+"""The configurations that the regression builds, as data: each is there for what its comment says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from golden_model.fixed import INT8, SQ, SYM8, UQ, Format, Rounding
+from golden_model.nmpu_config import Input, NmpuConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One configuration of the unit and how much of it the regression runs."""
+
+    name: str
+    """Name, as in `pytest -k NAME` and in the printed table."""
+    config: NmpuConfig
+    """What is built."""
+    words: int = 1000
+    """Random words, behind the corners."""
+    corners: int | None = None
+    """Largest number of corner batches; None for all of them (every mode, every corner value)."""
+    quick: bool = False
+    """Whether `nmpu verify --quick` runs it, with fewer words."""
+
+
+def _uint(bits: int) -> Format:
+    return UQ(bits, 0)
+
+
+CASES = (
+    # The smallest unit: one lane, one column, no optional stage but the ReLU; a signed code.
+    Case(
+        name="single_1x1",
+        config=NmpuConfig(
+            input=Input.CODE, partial_sum=False, residual=False, guard=0, units=1, columns=1, output=SYM8
+        ),
+        words=1500,
+        quick=True,
+    ),
+    # One column a lane: the word counter does not exist.
+    Case(
+        name="dual_16x1",
+        config=NmpuConfig(residual=False, rounding=Rounding.HALF_EVEN, output=INT8, units=16, columns=1),
+        corners=24,
+    ),
+    # The default: 64 lanes, 4 columns, partial sums and residual, folded batch norm.
+    Case(name="default_64x4", config=NmpuConfig(), corners=6),
+    # The affine stage alone, at full width: what the speed is measured on.
+    Case(name="affine_64x4", config=NmpuConfig(partial_sum=False, residual=False, relu=False), corners=6),
+    # Nothing divides a power of two; both cuts, both shifts at their largest, unsigned codes.
+    Case(
+        name="odd_3x5",
+        config=NmpuConfig(
+            input_bits=10,
+            rounding=Rounding.HALF_AWAY,
+            cut_pre=3,
+            cut_post=2,
+            guard=3,
+            max_layer_shift=24,
+            max_column_shift=7,
+            max_tiles=5,
+            output=_uint(4),
+            units=3,
+            columns=5,
+        ),
+        quick=True,
+    ),
+    # INT8 partial sums, as HERMES sends them, rounded to even.
+    Case(
+        name="int8_2x3",
+        config=NmpuConfig(
+            rounding=Rounding.HALF_EVEN, int8=True, max_layer_shift=5, max_column_shift=3, units=2, columns=3
+        ),
+    ),
+    # Batch norm behind the sum, at guard precision, the most guard bits, away from zero.
+    Case(
+        name="bn_after_4x2",
+        config=NmpuConfig(
+            rounding=Rounding.HALF_AWAY,
+            guard=7,
+            batch_norm=True,
+            max_column_shift=2,
+            cut_post=1,
+            output=INT8,
+            units=4,
+            columns=2,
+        ),
+    ),
+    # Batch norm on INT8 sums of a signed code, everything floored; a shift that is no power of two less one.
+    Case(
+        name="bn_int8_2x2",
+        config=NmpuConfig(
+            input=Input.CODE,
+            input_bits=13,
+            rounding=Rounding.FLOOR,
+            batch_norm=True,
+            int8=True,
+            max_bn_shift=5,
+            max_residual_shift=3,
+            units=2,
+            columns=2,
+        ),
+    ),
+    # A signed code with residual, unsigned output, a deep layer shift, floored.
+    Case(
+        name="floor_5x2",
+        config=NmpuConfig(
+            input=Input.CODE,
+            input_bits=8,
+            rounding=Rounding.FLOOR,
+            cut_pre=2,
+            max_layer_shift=24,
+            output=_uint(8),
+            residual_input=_uint(8),
+            units=5,
+            columns=2,
+        ),
+    ),
+    # Every stage and every option on, small: what is traced with --waves.
+    Case(
+        name="every_stage_2x2",
+        config=NmpuConfig(
+            max_layer_shift=4,
+            max_column_shift=7,
+            batch_norm=True,
+            cut_pre=1,
+            cut_post=1,
+            units=2,
+            columns=2,
+        ),
+        words=1500,
+        quick=True,
+    ),
+    # No ReLU and no optional stage, and batch norm without partial sums: counts of four bits.
+    Case(
+        name="bare_2x1",
+        config=NmpuConfig(
+            input_bits=4,
+            partial_sum=False,
+            batch_norm=True,
+            max_bn_shift=0,
+            residual=False,
+            relu=False,
+            output=INT8,
+            units=2,
+            columns=1,
+        ),
+    ),
+    # Wide: 32-bit codes, an offset finer than the scale, a residual scale without integer bits, no residual shift.
+    Case(
+        name="wide_2x2",
+        config=NmpuConfig(
+            input=Input.CODE,
+            input_bits=32,
+            scale=UQ(2, 3),
+            offset=SQ(12, 4),
+            rounding=Rounding.HALF_EVEN,
+            guard=4,
+            residual_scale=UQ(0, 6),
+            max_residual_shift=0,
+            max_tiles=3,
+            output=SQ(16, 0),
+            units=2,
+            columns=2,
+        ),
+    ),
+)
+
+
+def case(name: str) -> Case:
+    """Return the case of a name."""
+    found = {entry.name: entry for entry in CASES}
+    return found[name]

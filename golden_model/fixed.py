@@ -51,7 +51,8 @@ def round_shift(value: Integers, bits: Bits, mode: Rounding) -> Integers:
     if mode is Rounding.HALF_EVEN:
         half = half - ((half != 0) & (((value >> bits) & 1) ^ 1))
     elif mode is Rounding.HALF_AWAY:
-        half = half - ((half != 0) & (value < 0)) * 1
+        below = ((1 << bits) - 1) >> 1  # half, less one: a negative tie stays below it
+        return (value + below + ((bits > 0) & (value >= 0))) >> bits  # value first: torch then keeps int32
     return (value + half) >> bits
 
 
@@ -191,4 +192,6 @@ SYM8 = Format(True, 8, 0, symmetric=True)
 def saturate(value: Integers, to: Format | Range) -> Integers:
     """Return `value` clipped to the codes of a format (or to a range)."""
     limits = to.range if isinstance(to, Format) else to
+    if isinstance(value, int):
+        return min(max(value, limits.lo), limits.hi)
     return value.clip(limits.lo, limits.hi)

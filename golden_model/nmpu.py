@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from golden_model.errors import UserError
 from golden_model.fixed import Integers, round_shift, saturate
 from golden_model.nmpu_config import Columns, Input, Layer, NmpuConfig
 
@@ -99,7 +100,7 @@ def nmpu(
     columns: Columns,
     layer: Layer,
     first: Integers,
-    second: Integers = None,
+    second: Integers | None = None,
     *,
     received: Any = None,
     residual: Any = None,
@@ -109,8 +110,15 @@ def nmpu(
 
     `received`: the partial sum of the tile before, None for the first tile. `residual`: the operand to add, None for
     none. `last=False` ends after the accumulation; logits leave that way too, from the last tile. A column of one tile
-    skips the compression and is rounded once, unless batch norm is a stage of its own.
+    skips the compression and is rounded once, unless batch norm is a stage of its own. The caller's integers must hold
+    `config.widest_bits` bits: arrays of a narrower type would wrap.
     """
+    if not config.partial_sum and (received is not None or not last):
+        raise UserError("a column of several tiles, or logits, needs a unit with partial_sum = true")
+    if not config.residual and residual is not None:
+        raise UserError("a residual operand needs a unit with residual = true")
+    if config.input is Input.COUNTS and second is None:
+        raise UserError("this unit takes two counts: pass first and second, or build it with input = Input.CODE")
     total = affine(config, columns, layer, first, second)
     saturated: Any = False
     if received is not None or not last or config.batch_norm:

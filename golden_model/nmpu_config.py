@@ -116,7 +116,7 @@ class NmpuConfig:
             _within(name, getattr(self, name), 1, 65536)
         if self.int8 and not self.partial_sum:
             raise UserError("int8 = true needs partial_sum = true: INT8 sums are what is summed between tiles")
-        _within("cut_pre", self.cut_pre, 0, self.product_range.unsigned_bits - 1)
+        _within("cut_pre", self.cut_pre, 0, self._whole_product_range.unsigned_bits - 1)
         _within("cut_post", self.cut_post, 0, self.rounded_range.signed_bits - 2)
         if self.widest_bits > 63:
             raise UserError(
@@ -142,10 +142,14 @@ class NmpuConfig:
         return max(self.scale.fraction, self.offset.fraction)
 
     @property
-    def product_range(self) -> Range:
-        """Return the range of one count (or negatable code) times one scale, at the scale's fraction."""
+    def _whole_product_range(self) -> Range:
         entry = self.input_range
         return (entry | -entry if self.input is Input.CODE else entry) * self.scale.range
+
+    @property
+    def product_range(self) -> Range:
+        """Return the range of one count (or negatable code) times one scale, cut, at the scale's fraction."""
+        return self._whole_product_range.round_shift(self.cut_pre, Rounding.FLOOR) << self.cut_pre
 
     def affine_range(self, k: int) -> Range:
         """Return the range of T at shift k; 12-bit counts, UQ(1,7), SQ(7,1), k = 0: -1,052,417 .. 1,052,353."""
@@ -213,8 +217,10 @@ class NmpuConfig:
     @property
     def widest_bits(self) -> int:
         """Return the width of the widest intermediate anywhere, the half that rounding adds included."""
-        stages = [self.affine_range(k) for k in (0, self.max_shift)]
-        stages += [total + (Range(0, 1) << fraction) for total, fraction in self.aligned_sums]
+        shifts = (0, self.max_shift)
+        rounded = [*self.aligned_sums, *((self.affine_range(k), self.affine_fraction + k) for k in shifts)]
+        stages = [self._whole_product_range, self.sum_range + self.term_range]
+        stages += [total + Range(0, 1 << fraction >> 1) for total, fraction in rounded]
         return max(stage.signed_bits for stage in stages)
 
 

@@ -91,15 +91,15 @@ def fused_multiply_add(a: Any, b: Any, c: Any) -> Halves:
 
 def relu(value: Any) -> Halves:
     """Return x where x > 0, NaN where x is NaN, else +0 (also for -0)."""
-    half = np.asarray(value, dtype=np.float16)
-    kept: Halves = np.where((half > 0) | np.isnan(half), half, np.float16(0))
-    return kept
+    wide = _wide(value)
+    return _rounded(np.where((wide > 0) | np.isnan(wide), wide, 0.0))
 
 
 def to_int(value: Any, output: Format) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return codes rounded to nearest even and saturated, and where that failed: saturation, infinity, NaN (-> 0)."""
     wide = _wide(value)
-    rounded = np.rint(wide)
+    with np.errstate(invalid="ignore"):  # a signalling NaN
+        rounded = np.rint(wide)
     limits = output.range
     codes = np.clip(np.nan_to_num(rounded, nan=0.0), limits.lo, limits.hi).astype(np.int64)
     return codes, np.asarray(codes != rounded)

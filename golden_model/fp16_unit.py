@@ -29,7 +29,7 @@ class Fp16Config:
     input: Input = Input.COUNTS
     """Two counts or one signed code a column."""
     input_bits: int = 12
-    """Width of a count (unsigned) or of the code (two's complement), 1 to 16 bits."""
+    """Width of a count (unsigned) or of the code (two's complement, at least 2), 1 to 16 bits."""
     residual_input: Format = INT8
     """Format of the receive operand."""
     int8: bool = False
@@ -40,8 +40,9 @@ class Fp16Config:
     """Columns whose parameters the unit stores; one data point a clock."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.input_bits <= 16:
-            raise UserError(f"input_bits = {self.input_bits}: allowed are 1 to 16 (binary16 ends at 65,504)")
+        least = 2 if self.input is Input.CODE else 1
+        if not least <= self.input_bits <= 16:
+            raise UserError(f"input_bits = {self.input_bits}: allowed are {least} to 16 (binary16 ends at 65,504)")
         for name in ("residual_input", "output"):
             if getattr(self, name).fraction:
                 raise UserError(
@@ -51,7 +52,7 @@ class Fp16Config:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Fp16Columns:
-    """Run-time parameters, binary16 arrays (or torch half tensors), one entry a column, signed."""
+    """Run-time parameters, binary16 arrays (or `sim.float16`'s float32 carriers), one entry a column, signed."""
 
     scale_p: Any
     """Scale of the positive count, or of the signed code."""

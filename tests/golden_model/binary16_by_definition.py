@@ -44,7 +44,7 @@ def from_int(value: int) -> int:
 
 
 def negate(bits: int) -> int:
-    return NAN if is_nan(bits) else bits ^ MINUS
+    return bits ^ MINUS
 
 
 def fma(a: int, b: int, c: int) -> int:

@@ -61,7 +61,7 @@ def expect(config: NmpuConfig, data: Data) -> tuple[list[list[int]], list[list[b
     return [[value for value, _ in row] for row in results], [[flag for _, flag in row] for row in results]
 
 
-@settings(max_examples=400)
+@settings(max_examples=300)
 @given(config=configs(), data=st.data())
 def test_every_unit_is_its_definition(config: NmpuConfig, data: st.DataObject) -> None:
     drive = data.draw(driven(config))
@@ -71,7 +71,7 @@ def test_every_unit_is_its_definition(config: NmpuConfig, data: st.DataObject) -
     assert flags.tolist() == expected_flags
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(config=configs(), data=st.data())
 def test_tensors_give_the_same_bits(config: NmpuConfig, data: st.DataObject) -> None:
     drive = data.draw(driven(config))
@@ -85,7 +85,7 @@ def test_tensors_give_the_same_bits(config: NmpuConfig, data: st.DataObject) -> 
         assert other.saturated.tolist() == flags.tolist()
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(config=configs(max_layer_shift=3), data=st.data())
 def test_32_bits_suffice_where_the_widths_say_so(config: NmpuConfig, data: st.DataObject) -> None:
     assume(config.widest_bits <= 32)
@@ -284,7 +284,7 @@ def test_logits_leave_at_guard_precision() -> None:
     assert one(config, 1000, 0, last=False, received=4) == (4004, False)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(config=configs(), data=st.data())
 def test_derived_ranges_are_never_left_and_just_reached(config: NmpuConfig, data: st.DataObject) -> None:
     for k in {0, config.max_shift // 2, config.max_shift}:

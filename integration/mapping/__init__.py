@@ -1,0 +1,1 @@
+"""From a plain torch model to calibrated tiles with quantised parameters."""

@@ -168,6 +168,14 @@ def _affine(config: NmpuConfig, batch: Batch, found: Trace) -> Bins:
         yield f"affine.{name}", (values == ends) & ((shift == 0) | (shift == config.max_shift))
 
 
+def _flags(saturated: Mask) -> Bins:
+    """Yield columns whose flag stays down, and columns whose flag must outlive words that did not saturate."""
+    raised = saturated.any(axis=0)
+    yield "flag.stays_down", ~raised
+    yield "flag.up", raised
+    yield "flag.sticky", raised & ~saturated[-1]
+
+
 def count(config: NmpuConfig, batch: Batch) -> Counter[str]:
     """Return how many elements of a batch fall in each bin; parameter bins count columns."""
     found = trace(config, batch)
@@ -180,6 +188,7 @@ def count(config: NmpuConfig, batch: Batch) -> Counter[str]:
         _cuts(config, batch, found),
         _sums(config, batch, found),
         _last_stages(config, batch, found),
+        _flags(np.broadcast_to(np.asarray(found.output.saturated), batch.words.first.shape)),
     ):
         for name, where in part:
             counted[name] += int(np.count_nonzero(where))

@@ -70,9 +70,13 @@ class Struct:
         digits = self._bits(values)[:, ::-1] + np.uint8(ord("0"))
         return [row.tobytes().decode("ascii") for row in digits]
 
-    def one(self, **values: int) -> int:
+    def one(self, values: Mapping[str, int]) -> int:
         """Return one struct packed."""
-        return self.pack({name: np.array([[value]]) for name, value in values.items()})[0]
+        packed = low = 0
+        for field in self.fields:
+            packed |= (values[field.name] & ((1 << field.bits) - 1)) << low
+            low += field.bits
+        return packed
 
     def unpack(self, text: str) -> list[dict[str, int | str]]:
         """Return the lanes of a printed word, for messages; a field with an X or Z in it stays text."""

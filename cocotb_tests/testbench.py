@@ -1,0 +1,213 @@
+"""The testbench of the NMPU: one loop, one wake-up a clock cycle, that lets driver, monitor and checker act in turn.
+
+In every cycle it checks, before the rising edge: the word at the output is the oldest one in flight (so it is stable
+while it waits), valid is not withdrawn, ready falls only under back pressure, flags and `idle` are what the words
+accepted and delivered so far allow; without output stalls also the latency, and at full speed a word every cycle.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import cycle
+
+import numpy as np
+from cocotb.clock import Clock
+from cocotb.triggers import RisingEdge
+
+from cocotb_tests.checker import Checker, Mismatch
+from cocotb_tests.drivers import Driver, Handle, Loader, Monitor, junk
+from cocotb_tests.ports import input_lane, lanes, layer_values
+from cocotb_tests.scenario import Load, Scenario, Stall
+from golden_model.nmpu_config import Columns, NmpuConfig
+from golden_model.vectors import Batch
+
+PATIENCE = 200
+"""Cycles without any progress after which a bench gives up; the longest stall is 40."""
+
+
+class Testbench:
+    """Runs scenarios on the unit.
+
+    Parameters: `latency`, the component's own number; `watch`, whether flags and `idle` are read in every cycle (they
+    are always read around a batch).
+    """
+
+    __test__ = False  # for pytest: this is no test class
+
+    def __init__(self, dut: Handle, config: NmpuConfig, *, latency: int, seed: int = 0, watch: bool = True) -> None:
+        self.config, self.latency, self.watch = config, latency, watch
+        self.rng = np.random.default_rng([seed, 1])
+        self.checker = Checker(config)
+        self.bins = self.checker.bins
+        self.driver = Driver(dut, config, self.rng)
+        self.monitor = Monitor(dut)
+        self.loader = Loader(dut, config, self.rng)
+        self._rst, self._edge = dut.rst, RisingEdge(dut.clk)
+        self._clock = Clock(dut.clk, 10, unit="ns", impl="gpi")
+        self._lane = input_lane(config)
+        self.cycle = 0
+        self.streaming = 0.0
+        """Seconds spent streaming and checking words, stimulus and expectations left out."""
+
+    async def start(self) -> None:
+        """Start the clock and reset the unit."""
+        self._clock.start(start_high=False)
+        await self.reset(1)
+
+    async def _tick(self) -> None:
+        """Wait for a rising edge: what is read then is the cycle that ends there."""
+        await self._edge
+        self.cycle += 1
+
+    async def reset(self, cycles: int) -> None:
+        """Reset the unit for some cycles; what is offered to it meanwhile is lost."""
+        self._rst.value = 1
+        await self._tick()
+        self.checker.reset()
+        for _ in range(cycles - 1):
+            await self._tick()
+            self._still()
+        self._rst.value = 0
+        self.driver.rest()
+        await self._tick()
+        self._still()
+
+    def _still(self) -> None:
+        """Check a cycle in which nothing is in flight."""
+        if self.monitor.valid != "0":
+            raise Mismatch("protocol", "valid is high and no word is in the unit")
+        self._ready(self.driver.ready, False)
+        self.checker.state(self.monitor.flags, self.monitor.idle)
+
+    def _ready(self, ready: str, pressed: bool) -> None:
+        """Check that ready falls only under back pressure."""
+        if ready != "1" and not (ready == "0" and pressed):
+            raise Mismatch("protocol", f"ready is {ready} without back pressure")
+
+    async def run(self, scenario: Scenario) -> int:
+        """Load, stream and check one scenario; return the words that came out right."""
+        batch = scenario.batch
+        if scenario.load is Load.KEEP:
+            batch = replace(batch, columns=self.checker.columns, mode=self.checker.mode)
+        else:
+            await self._load(batch, scenario.load)
+        before = self.checker.words
+        self.checker.expect(batch)
+        packed = self._lane.pack({name: lanes(self.config, getattr(batch.words, name)) for name in self._lane.names})
+        began = time.perf_counter()
+        await self._stream(packed, scenario)
+        self.streaming += time.perf_counter() - began
+        if scenario.reset_after is None:
+            self.checker.cover(batch)
+            if scenario.source is scenario.sink is Stall.NEVER:
+                self.bins["stream.full_speed"] += 1
+        return self.checker.words - before
+
+    def _writes(self, columns: Columns, how: Load) -> Iterator[tuple[int, dict[str, int]]]:
+        """Yield the column writes of a load, in the order of the columns: the fields that each takes over."""
+        names = self.loader.columns.names
+        for column in range(self.config.units * self.config.columns):
+            codes = {name: int(np.asarray(getattr(columns, name))[column]) for name in names}
+            if how is Load.FULL:
+                yield column, codes
+                continue
+            changed = [name for name in names if codes[name] != self.checker.stored[name][column]]
+            groups = self.rng.integers(3, size=len(changed))
+            for group in range(3):
+                part = {name: codes[name] for name, own in zip(changed, groups, strict=True) if own == group}
+                if part or self.rng.random() < 0.05:
+                    yield column, part
+
+    async def _load(self, batch: Batch, how: Load) -> None:
+        """Write the parameters of a batch in random order: a column a cycle, the layer registers with one or alone."""
+        steps: list[tuple[int, dict[str, int]] | None] = list(self._writes(batch.columns, how))
+        order = self.rng.permutation(len(steps))
+        steps = [steps[index] for index in order]
+        layer_at = int(self.rng.integers(len(steps) + 1))
+        kept = how is Load.PARTS and batch.mode == self.checker.mode
+        alone = layer_at == len(steps) or bool(self.rng.random() < 0.75)
+        if alone and not kept:
+            steps.insert(layer_at, None)
+        self.bins[f"load.{how.value}"] += 1
+        self.bins["load.layer_kept"] += kept
+        self.bins["load.layer_with_column"] += not alone and not kept
+        for number, step in enumerate(steps):
+            layer = not kept and number == layer_at
+            if step is not None:
+                self._put_column(*step)
+            if layer:
+                mode = layer_values(batch.mode)
+                self.loader.layer_registers({name: mode[name] for name in self.loader.layer.names})
+            await self._tick()
+            self._still()
+            self.loader.rest()
+            if step is not None:
+                self.checker.write_column(*step)
+            if layer:
+                self.checker.write_layer(batch.mode)
+
+    def _put_column(self, column: int, part: dict[str, int]) -> None:
+        """Put the write of some fields of a column on the port; the others carry junk."""
+        fields = self.loader.columns.fields
+        mask = sum(1 << index for index, field in enumerate(fields) if field.name in part)
+        self.bins["load.nothing_taken"] += mask == 0
+        self.bins["load.partial_write"] += 0 < mask < (1 << len(fields)) - 1
+        codes = {field.name: part.get(field.name, junk(self.rng, field.bits)) for field in fields}
+        self.loader.column(column, mask, self.loader.columns.one(codes))
+
+    async def _stream(self, packed: list[int], scenario: Scenario) -> None:
+        """Send words and take results until all came out, or until a reset cuts them off."""
+        checker, driver, monitor = self.checker, self.driver, self.monitor
+        source, sink = (cycle(stall.pattern(self.rng)) for stall in (scenario.source, scenario.sink))
+        free = scenario.sink is Stall.NEVER
+        limit = len(packed) if scenario.reset_after is None else min(scenario.reset_after, len(packed) - 1)
+        sent, offering, pressed, progress = 0, False, False, self.cycle
+        while sent < limit or (checker.in_flight and scenario.reset_after is None):
+            if not offering:
+                offering = sent < limit and next(source)
+                if offering:
+                    driver.offer(packed[sent])
+                else:
+                    driver.rest()
+            monitor.take(next(sink))
+            await self._tick()
+            if self.watch:
+                checker.state(monitor.flags, monitor.idle)
+                self.bins["idle.low_inside_vector"] += checker.mid_vector and not checker.in_flight
+            ready, valid = driver.ready, monitor.valid
+            if valid == "1":
+                checker.compare(monitor.payload)
+                if monitor.taking:
+                    age = self.cycle - checker.deliver().cycle
+                    if age < self.latency or (free and age != self.latency):
+                        raise Mismatch("latency", f"{age} cycles, the component says {self.latency}")
+                    progress = self.cycle
+            elif valid != "0" or pressed:
+                raise Mismatch("protocol", f"valid is {valid}" + ", withdrawn under back pressure" * pressed)
+            pressed = valid == "1" and not monitor.taking
+            if pressed:
+                self.bins["stall.output_waits"] += 1
+                self.bins["stall.pipeline_full"] += checker.in_flight >= self.latency
+            if ready != "1":
+                self._ready(ready, pressed)
+                self.bins["stall.input_waits"] += offering
+            elif offering:
+                checker.accept(self.cycle)
+                sent, offering, progress = sent + 1, False, self.cycle
+            else:
+                self.bins["stall.bubble"] += checker.in_flight > 0
+            if self.cycle - progress > PATIENCE:
+                raise Mismatch(
+                    "progress", f"nothing moved for {PATIENCE} cycles, {checker.in_flight} words in the unit"
+                )
+        if scenario.reset_after is not None:
+            self.bins["reset.under_stall"] += pressed
+            driver.offer(packed[limit])
+            await self.reset(int(self.rng.integers(1, 4)))
+        driver.rest()
+        for _ in range(int(self.rng.integers(1, 4))):
+            monitor.take(bool(self.rng.integers(2)))
+            await self._tick()
+            self._still()

@@ -127,7 +127,7 @@ def test_short_names(text: str, form: Format) -> None:
     assert Format.parse(text) == form
 
 
-@pytest.mark.parametrize("text", ["", "8", "UQ", "UQ()", "UQ(1)", "UQ(1,7", "UQ(a,b)", "INT", "INT8.5", "UQ(1,7)x"])
+@pytest.mark.parametrize("text", ["", "8", "UQ", "UQ()", "UQ(1)", "UQ(1,7", "UQ(1,77", "UQ(a,b)", "INT", "INT8.5"])
 def test_what_is_no_format_says_what_one_looks_like(text: str) -> None:
     with pytest.raises(UserError, match=r"format .*write UQ\(1,7\), SQ\(7,1\), SYM8, INT8 or UINT4"):
         Format.parse(text)

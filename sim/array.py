@@ -142,6 +142,12 @@ class Tiles:
     weights: list[Tensor] = field(default_factory=list)
     variances: list[Tensor] = field(default_factory=list)
 
+    @property
+    def largest_rows(self) -> int:
+        """Return the rows of the largest tile."""
+        doubled = self.signed and self.output is Input.COUNTS
+        return max(weight[0].numel() for weight in self.weights) // (2 if doubled else 1)
+
     def _parts(self, x: Tensor) -> list[tuple[Tensor, Geometry]]:
         """Return each tile's input with the convolution to run on it."""
         g = self.geometry

@@ -54,6 +54,16 @@ class Device:
     t_read: float
     """Duration of a read, s."""
 
+    def __str__(self) -> str:
+        return self.name
+
+    @staticmethod
+    def parse(text: str) -> Device:
+        """Return a device model by name."""
+        if text not in DEVICES:
+            raise UserError(f"device {text!r} is unknown: there are {', '.join(DEVICES)}")
+        return DEVICES[text]
+
     def program(self, target: Floats, generator: np.random.Generator, *, noise: bool = True) -> Floats:
         """Return programmed conductances (uS) for targets of 0 .. g_max."""
         if target.size and (target.min() < 0 or target.max() > self.g_max * (1 + 1e-9)):

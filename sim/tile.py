@@ -207,24 +207,21 @@ def program(tile: Tile, weights: Floats, geometry: Geometry, *, signed: bool, se
     two = tile.readout.output is Input.COUNTS
     unit = top * (1 if two else 2) / 511 or 1.0
 
-    def kernel(lines_of: Floats) -> Tensor:
-        """Lay the lines (2, columns, ...) out as one convolution."""
-        positive, negative = lines_of
-        if signed and two:
+    def kernel(positive: Floats, negative: Floats, sign: int) -> Tensor:
+        """Lay the lines out as one convolution: side by side, or combined into the one line of a signed code."""
+        if not two:
+            stacked = positive + sign * negative
+        elif signed:
             stacked = np.concatenate([np.concatenate([positive, negative], 1), np.concatenate([negative, positive], 1)])
         else:
             stacked = np.concatenate([positive, negative])
         return torch.from_numpy(stacked.astype(np.float32)).contiguous(memory_format=torch.channels_last)
 
-    def joined(codes: Floats, sign: int) -> Floats:
-        """Return the lines as they are, or combined into the one line of a signed code."""
-        return codes if two else np.stack([codes[0] + sign * codes[1], codes[0][:0]])
-
     tiles = Tiles(geometry=geometry, rows=rows, unfold=unfold, signed=signed, output=tile.readout.output)
     for codes, variances, _ in programmed:
-        tiles.weights.append(kernel(joined(codes, -1)))
+        tiles.weights.append(kernel(codes[0], codes[1], -1))
         if crossbar.read_noise:
-            tiles.variances.append(kernel(np.rint(joined(variances, 1) / unit)))
+            tiles.variances.append(kernel(np.rint(variances[0] / unit), np.rint(variances[1] / unit), 1))
     return ProgrammedLayer(
         tile=tile,
         tiles=tiles,

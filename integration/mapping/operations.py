@@ -139,7 +139,7 @@ Operation: TypeAlias = Layer | Move
 
 @dataclass(slots=True, kw_only=True)
 class Graph:
-    """A network as operations. Value 0 is the input image, operation i makes value i + 1, the last one is the result."""
+    """A network as operations: value 0 is the input image, operation i makes value i + 1, the last is the result."""
 
     operations: list[Operation] = field(default_factory=list)
 

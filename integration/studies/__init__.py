@@ -1,0 +1,1 @@
+"""Studies on converted networks: what a digital unit costs in accuracy."""

@@ -1,0 +1,272 @@
+"""`nmpu evaluate`: from names and files to an evaluation, its tables and its JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from torch import Tensor, nn
+
+from golden_model import configuration
+from golden_model.errors import UserError
+from golden_model.fp16_unit import Fp16Config
+from golden_model.nmpu_config import NmpuConfig
+from integration.mapping import store
+from integration.mapping.network import ConvertedNetwork
+from integration.studies.evaluate import Evaluation, evaluate
+from integration.studies.layers import LayerRow, layer_rows
+from integration.zoo import checkpoint, datasets, networks
+from integration.zoo.files import atomic
+from sim.digital import Digital, FloatUnit, Fp16Unit, NmpuUnit
+from sim.presets import preset as find_preset
+from sim.tile import Tile
+
+LAYER_IMAGES = 32
+"""Test images that the row-a-layer table is measured on."""
+CONTROL = "nmpu:scale=UQ(1,3)"
+"""The negative control: 4-bit scales must visibly hurt, or the table means nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What the user asked for; the fields are the command's options."""
+
+    network: str
+    dataset: str
+    data: Path | None
+    checkpoint: Path | None
+    mean: str | None
+    std: str | None
+    preset: str
+    assignments: tuple[str, ...]
+    digital: tuple[str, ...]
+    control: bool
+    seeds: tuple[int, ...]
+    images: int | None
+    batch: int
+    threads: int
+    compiled: bool | None
+    layers: bool
+    save: Path | None
+    load: Path | None
+    json_file: Path | None
+
+
+def unit(text: str, tile: Tile) -> Digital:
+    """Return the digital unit that `--digital` names, for the read-out of a tile."""
+    name, _, fields = text.partition(":")
+    words = [word for word in re.split(r",(?![^()]*\))", fields) if word]
+    line, bits = tile.readout.output, max(tile.readout.bits, 12)
+    match name.lower():
+        case "float":
+            return replace(configuration.words(FloatUnit(), words, f"--digital {text}"), name=_name("float", words))
+        case "fp16":
+            fp16 = configuration.words(Fp16Config(input=line, input_bits=bits), words, f"--digital {text}")
+            return Fp16Unit(config=fp16, name=_name("FP16", words))
+        case "nmpu":
+            base = NmpuConfig(input=line, input_bits=bits)
+            return NmpuUnit(config=configuration.words(base, words, f"--digital {text}"), name=_name("NMPU", words))
+    if Path(name).suffix == ".toml":
+        return NmpuUnit(
+            config=configuration.read(Path(name), NmpuConfig(input=line, input_bits=bits)),
+            name=f"NMPU {Path(name).stem}",
+        )
+    raise UserError(f"--digital {text!r} is unknown: float, fp16, nmpu, nmpu:key=value,... or a .toml file of an NMPU")
+
+
+def _name(base: str, words: list[str]) -> str:
+    return " ".join([base, *words])
+
+
+def run(request: Request, console: Console) -> None:
+    """Do what was asked and print it; results are written at the end, whole."""
+    torch.set_num_threads(request.threads)
+    for path in (request.save, request.json_file):
+        if path is not None:
+            _writable(path)
+    tile = configuration.words(find_preset(request.preset), list(request.assignments), "--set")
+    wanted = (*request.digital, CONTROL) if request.control else request.digital
+    units = tuple(unit(text, tile) for text in wanted)
+    if request.load is not None:
+        _loaded(request, console)
+        return
+    test = datasets.load(request.dataset, request.data, "test")
+    model, mean, std = _model(request, test)
+    training = datasets.load(request.dataset, request.data, "train")
+    count = len(test) if request.images is None else min(request.images, len(test))
+
+    def images(start: int, stop: int) -> Tensor:
+        return datasets.normalise(test.images[start:stop], mean, std)
+
+    first: list[ConvertedNetwork] = []
+    with progress_bar(console) as bar:
+        task = bar.add_task("conversion", total=None)
+        result = evaluate(
+            model,
+            tile,
+            datasets.normalise(training.images[:256], mean, std),
+            images,
+            test.labels[:count],
+            units=units,
+            seeds=request.seeds,
+            batch=request.batch,
+            compiled=request.compiled,
+            network=request.network,
+            dataset=request.dataset,
+            progress=lambda what, done, total: bar.update(task, description=what, completed=done, total=total),
+            converted=first.append,
+        )
+    print_table(result, console)
+    rows = layer_rows(first[0], images(0, min(count, LAYER_IMAGES))) if request.layers else []
+    if rows:
+        print_layers(rows, console)
+    if request.save is not None:
+        store.save(first[0], request.save)
+        console.print(f"converted network of seed {request.seeds[0]}: {request.save}", highlight=False)
+    if request.json_file is not None:
+        document = result.summary() | {"checkpoint": str(request.checkpoint or "shipped")}
+        if rows:
+            document["layers"] = [asdict(row) for row in rows]
+        with atomic(request.json_file) as temporary:
+            temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+def progress_bar(console: Console) -> Progress:
+    """Return the progress bar of long work: what runs, images, elapsed, remaining."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+
+
+def _writable(path: Path) -> None:
+    """Refuse an output that cannot be written before hours are spent on it."""
+    with atomic(path.with_name(f".{path.name}.probe")) as temporary:
+        probe = temporary.with_name(f".{path.name}.probe")
+    probe.unlink(missing_ok=True)
+
+
+def _numbers(text: str, name: str, channels: int) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != channels or not all(map(math.isfinite, numbers)) or (name == "--std" and min(numbers) <= 0):
+        above = " above 0" if name == "--std" else ""
+        raise UserError(f"{name} {text!r}: write {channels} number{'s' * (channels > 1)}{above}, separated by commas")
+    return numbers
+
+
+def _model(request: Request, test: datasets.Dataset) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...]]:
+    """Return the model with its weights and the normalisation that it was trained with."""
+    model = networks.build(request.network, classes=test.classes, in_channels=test.channels)
+    path = request.checkpoint
+    if path is None and ":" not in request.network:
+        path = checkpoint.shipped(request.network, request.dataset)
+        if path is None:
+            raise UserError(
+                f"no checkpoint of {request.network} on {request.dataset} is shipped: name one with --checkpoint, or "
+                f"make one with nmpu train --network {request.network} --dataset {request.dataset}"
+            )
+    mean, std = test.mean, test.std
+    if path is not None:
+        checkpoint.load_into(model, path)
+        card = checkpoint.read_card(path)
+        if card is not None:
+            mean, std = tuple(card.mean), tuple(card.std)
+    if request.mean is not None:
+        mean = _numbers(request.mean, "--mean", test.channels)
+    if request.std is not None:
+        std = _numbers(request.std, "--std", test.channels)
+    return model.eval(), mean, std
+
+
+def _loaded(request: Request, console: Console) -> None:
+    """Evaluate a saved network: its own units, its own seed."""
+    assert request.load is not None
+    network = store.load(request.load)
+    test = datasets.load(request.dataset, request.data, "test")
+    _, mean, std = _model(request, test)
+    count = len(test) if request.images is None else min(request.images, len(test))
+    table = Table(title=f"{request.load}, {request.dataset}, {count} images")
+    table.add_column("row")
+    table.add_column("accuracy %", justify="right")
+    with progress_bar(console) as bar:
+        for name in network.units:
+            task = bar.add_task(f"analog + {name}", total=count)
+            right = 0
+            for start in range(0, count, request.batch):
+                stop = min(start + request.batch, count)
+                batch = datasets.normalise(test.images[start:stop], mean, std)
+                logits = network.run(batch, name, first=start, compiled=request.compiled)
+                right += int((logits.argmax(1) == test.labels[start:stop]).sum())
+                bar.update(task, completed=stop)
+            table.add_row(f"analog + {name}", f"{100 * right / count:.2f}")
+    console.print(table)
+
+
+def print_table(result: Evaluation, console: Console) -> None:
+    """Print the accuracy table."""
+    seeds = f"seeds {result.seeds[0]}..{result.seeds[-1]}" if len(result.seeds) > 1 else f"seed {result.seeds[0]}"
+    table = Table(
+        title=f"{result.network} on {result.dataset}, {result.images} images, {result.preset.name}, {seeds}",
+        box=box.SIMPLE,
+    )
+    table.add_column("", no_wrap=True)
+    for heading in ("top-1 %", "drop", "SE seeds", "SE images", "worse/better", "clipped", "s"):
+        table.add_column(heading, justify="right")
+    drops = result.drops()
+
+    def points(value: float) -> str:
+        return "-" if math.isnan(value) else f"{value:.2f}"
+
+    table.add_row("FP32", f"{result.fp32.accuracy:.2f}", "", "", "", "", "", f"{result.fp32.seconds:.1f}")
+    for row in result.rows:
+        d = drops.get(row.name)
+        clips = f"{row.clips.scales}+{row.clips.offsets}+{row.clips.zeros}"
+        cells = ["", "", "", ""]
+        if d is not None:
+            cells = [f"{d.mean:+.2f}", points(d.over_seeds), points(d.over_images), f"{d.worse}/{d.better}"]
+        table.add_row(f"analog + {row.name}", f"{row.accuracy:.2f}", *cells, clips, f"{row.seconds:.1f}")
+    console.print(table)
+    base = result.baseline
+    console.print(
+        f"drop: accuracy of {base} minus the row's, points, paired; SE: its standard error over seeds, over images\n"
+        f"worse/better: images that only {base} / only the row gets right, all seeds\n"
+        "clipped: scales too large + offsets beyond their format + columns whose scales round to 0, all seeds",
+        style="dim",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def print_layers(rows: list[LayerRow], console: Console) -> None:
+    """Print the table with a row a layer and unit."""
+    table = Table(title=f"layers, first {LAYER_IMAGES} images", box=box.SIMPLE)
+    table.add_column("layer", no_wrap=True)
+    for heading in ("tiles", "rows", "columns", "LSB"):
+        table.add_column(heading, justify="right")
+    table.add_column("unit", no_wrap=True)
+    for heading in ("error rms", "saturated %", "clipped"):
+        table.add_column(heading, justify="right")
+    for layer in dict.fromkeys(row.layer for row in rows):
+        own = [row for row in rows if row.layer == layer]
+        for row in own:
+            shape = (layer, str(row.tiles), str(row.rows), str(row.columns), f"{row.output_scale:.4g}")
+            error = (f"{row.error:.2f}", f"{row.saturated:.2f}", str(row.clipped))
+            table.add_row(*(shape if row is own[0] else ("",) * 5), row.unit, *error)
+    console.print(table)
+    console.print("error: codes against the exact result for the same inputs, output LSB", style="dim", highlight=False)

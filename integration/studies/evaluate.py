@@ -1,0 +1,242 @@
+"""Accuracy of a network on a tile preset: the same chain, the same images, one row a digital unit.
+
+Paired: every unit sees the same programmed devices, the same noise and the same calibration of a seed. A drop is the
+accuracy of the FP16 unit (the baseline) minus a unit's, in percentage points.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from golden_model.configuration import plain
+from golden_model.errors import UserError
+from integration.mapping.calibrated import Calibration
+from integration.mapping.network import UNITS, ConvertedNetwork, convert
+from integration.mapping.quantise import Clips
+from sim.digital import Digital
+from sim.kernels import compiler_stands
+from sim.tile import Tile
+
+FP32_BATCH = 250
+"""The FP32 row runs at this batch, whatever the caller's: float logits differ in the last bits between batches."""
+WORTH_COMPILING = 3000
+"""Images a unit from which fusing its kernels pays for the seconds that the compiler takes."""
+
+Progress = Callable[[str, int, int], None]
+"""Told what runs, images done and images in all."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Row:
+    """One unit over all seeds."""
+
+    name: str
+    correct: list[NDArray[np.bool_]] = field(default_factory=list)
+    """Per seed: which images were classified correctly."""
+    seconds: float = 0.0
+    clips: Clips = field(default_factory=Clips)
+
+    @property
+    def accuracies(self) -> list[float]:
+        """Return the accuracy of each seed, %."""
+        return [100.0 * float(c.mean()) for c in self.correct]
+
+    @property
+    def accuracy(self) -> float:
+        """Return the mean accuracy over seeds, %."""
+        return float(np.mean(self.accuracies))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drop:
+    """How much worse a row is than the baseline, paired image by image."""
+
+    mean: float
+    """Mean over seeds, percentage points."""
+    over_seeds: float
+    """Its standard error over seeds; NaN for one seed."""
+    over_images: float
+    """Its standard error over images (the seeds' mean difference of each image)."""
+    worse: int
+    """Discordant pairs, summed over seeds: baseline right, this row wrong."""
+    better: int
+    """Discordant pairs the other way."""
+
+
+def drop(baseline: Row, row: Row) -> Drop:
+    """Return the paired drop of `row` against `baseline`."""
+    differences = [
+        100.0 * (float(b.mean()) - float(r.mean())) for b, r in zip(baseline.correct, row.correct, strict=True)
+    ]
+    both = list(zip(baseline.correct, row.correct, strict=True))
+    per_image = np.mean([b.astype(np.float64) - r for b, r in both], axis=0)
+    seeds, images = len(both), len(per_image)
+    return Drop(
+        mean=float(np.mean(differences)),
+        over_seeds=float(np.std(differences, ddof=1) / math.sqrt(seeds)) if seeds > 1 else math.nan,
+        over_images=100.0 * float(np.std(per_image, ddof=1)) / math.sqrt(images) if images > 1 else math.nan,
+        worse=sum(int((b & ~r).sum()) for b, r in both),
+        better=sum(int((r & ~b).sum()) for b, r in both),
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class Evaluation:
+    """The table: FP32, then one row a unit."""
+
+    network: str
+    dataset: str
+    preset: Tile
+    units: tuple[Digital, ...]
+    calibration: Calibration
+    seeds: tuple[int, ...]
+    images: int
+    fp32: Row
+    rows: list[Row]
+    baseline: str | None
+    """The row that drops are measured against: the first FP16 unit, else the first row."""
+
+    def row(self, name: str) -> Row:
+        """Return a row by its unit's name."""
+        return next(row for row in self.rows if row.name == name)
+
+    def drops(self) -> dict[str, Drop]:
+        """Return the drop of each row but the baseline."""
+        base = self.row(str(self.baseline))
+        return {row.name: drop(base, row) for row in self.rows if row is not base}
+
+    def summary(self) -> dict[str, Any]:
+        """Return everything as plain data, for JSON."""
+        drops = self.drops()
+
+        def of(row: Row) -> dict[str, Any]:
+            entry: dict[str, Any] = {"name": row.name, "accuracy": row.accuracy, "accuracies": row.accuracies}
+            if row is not self.fp32:
+                entry["clips"] = plain(row.clips)
+            if row.name in drops:
+                entry["drop"] = {
+                    k: None if isinstance(v, float) and math.isnan(v) else v for k, v in plain(drops[row.name]).items()
+                }
+            entry["seconds"] = round(row.seconds, 2)
+            return entry
+
+        return {
+            "network": self.network,
+            "dataset": self.dataset,
+            "images": self.images,
+            "seeds": list(self.seeds),
+            "preset": plain(self.preset),
+            "calibration": plain(self.calibration),
+            "units": [plain(unit) for unit in self.units],
+            "baseline": self.baseline,
+            "rows": [of(self.fp32), *map(of, self.rows)],
+        }
+
+
+def fp32_correct(model: nn.Module, images: Callable[[int, int], Tensor], labels: Tensor) -> NDArray[np.bool_]:
+    """Return which images the float model classifies correctly."""
+    model = model.eval()
+    guesses = []
+    with torch.inference_mode():
+        for start in range(0, len(labels), FP32_BATCH):
+            guesses.append(model(images(start, min(start + FP32_BATCH, len(labels)))).argmax(1))
+    return np.asarray((torch.cat(guesses) == labels).numpy())
+
+
+def unit_correct(
+    network: ConvertedNetwork,
+    unit: str,
+    images: Callable[[int, int], Tensor],
+    labels: Tensor,
+    *,
+    batch: int,
+    compiled: bool,
+    progress: Callable[[int], None],
+) -> NDArray[np.bool_]:
+    """Return which images a converted network classifies correctly with one unit; ties go to the first class."""
+    guesses = []
+    for start in range(0, len(labels), batch):
+        stop = min(start + batch, len(labels))
+        guesses.append(network.run(images(start, stop), unit, first=start, compiled=compiled).argmax(1))
+        progress(stop)
+    return np.asarray((torch.cat(guesses) == labels).numpy())
+
+
+def evaluate(
+    model: nn.Module,
+    preset: Tile,
+    calibration_images: Tensor,
+    images: Callable[[int, int], Tensor] | Tensor,
+    labels: Tensor,
+    *,
+    units: Sequence[Digital] = UNITS,
+    seeds: Sequence[int] = (0,),
+    batch: int = 100,
+    calibration: Calibration | None = None,
+    compiled: bool | None = None,
+    network: str = "model",
+    dataset: str = "data",
+    progress: Progress = lambda *_: None,
+    converted: Callable[[ConvertedNetwork], None] = lambda _: None,
+) -> Evaluation:
+    """Evaluate `model` on `preset` with each unit and seed.
+
+    `images`: normalised test images, or a function of (start, stop) that returns some. `converted` is called with the
+    network of the first seed. The batch changes memory and time, never a result.
+    """
+    if not units or not seeds or batch < 1 or not len(labels):
+        raise UserError("an evaluation takes at least one unit, one seed, one image and a batch of 1 or more")
+    calibration = Calibration() if calibration is None else calibration
+    get = (lambda start, stop: images[start:stop]) if isinstance(images, Tensor) else images
+    if compiled is None:
+        compiled = compiler_stands() and len(labels) * len(seeds) >= WORTH_COMPILING
+    names = [unit.name for unit in units]
+    if len(set(names)) != len(names):
+        raise UserError(f"units share a name: {', '.join(names)}; give each its own")
+    half = next((name for name in names if name.startswith("FP16")), names[0])
+    result = Evaluation(
+        network=network,
+        dataset=dataset,
+        preset=preset,
+        units=tuple(units),
+        calibration=calibration,
+        seeds=tuple(seeds),
+        images=len(labels),
+        fp32=Row(name="FP32"),
+        rows=[Row(name=name) for name in names],
+        baseline=half,
+    )
+    start = time.perf_counter()
+    correct = fp32_correct(model, get, labels)
+    result.fp32.correct = [correct]
+    result.fp32.seconds = time.perf_counter() - start
+    total, done = len(labels) * len(units) * len(seeds), 0
+    for seed in seeds:
+        progress(f"seed {seed}: calibration", done, total)
+        net = convert(model, preset, calibration_images, units=units, seed=seed, calibration=calibration)
+        if seed == seeds[0]:
+            converted(net)
+        for row in result.rows:
+            what, before = f"seed {seed}: analog + {row.name}", done
+            progress(what, done, total)
+            start = time.perf_counter()
+            row.correct.append(
+                unit_correct(
+                    net, row.name, get, labels, batch=batch, compiled=compiled,
+                    progress=lambda stop, what=what, before=before: progress(what, before + stop, total),  # type: ignore[misc]
+                )
+            )  # fmt: skip
+            row.seconds += time.perf_counter() - start
+            row.clips = row.clips + net.clips(row.name)
+            done += len(labels)
+    progress("done", total, total)
+    return result

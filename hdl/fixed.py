@@ -6,6 +6,8 @@ fraction first (exactly), which leaves the rounding constants fixed.
 """
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, signed, unsigned
@@ -57,9 +59,6 @@ class Number:
     def __mul__(self, other: "Number") -> "Number":
         return Number(self.value * other.value, self.range * other.range)
 
-    def __or__(self, other: "Number") -> Range:
-        return self.range | other.range
-
     def __lshift__(self, bits: int) -> "Number":
         if not bits:
             return self
@@ -67,16 +66,25 @@ class Number:
         return Number(low.as_signed() if Shape.cast(self.value.shape()).signed else low, self.range << bits)
 
     def aligned(self, distance: Any, largest: int) -> "Number":
-        """Return the number times 2**distance, distance a run-time value of 0 to `largest`: one left shifter."""
-        if not largest:
-            return self
-        wide = Range(min(self.range.lo, self.range.lo << largest), max(self.range.hi, self.range.hi << largest))
-        return Number((self.value << distance)[: shape(wide).width].as_signed() if wide.lo < 0
-                      else (self.value << distance)[: shape(wide).width], wide)
+        """Return the number times 2**distance, `distance` a run-time value of 0 to `largest`: one left shifter."""
+        wide = self.range | (self.range << largest)
+        value = (self.value << distance)[: shape(wide).width]
+        return Number(value.as_signed() if shape(wide).signed else value, wide)
 
-    def only_if(self, enable: Any) -> "Number":
-        """Return the number where `enable` is 1, else 0."""
-        return Number(Mux(enable, self.value, 0), self.range | Range(0, 0))
+    def relu(self, enable: Any) -> "Number":
+        """Return max(number, 0) where `enable` is 1, else the number."""
+        if self.range.lo >= 0:
+            return self
+        return Number(Mux(enable & self.value[-1], 0, self.value), self.range | self.range.relu())
+
+
+def complement(largest: int, shifts: list[Number]) -> Any:
+    """Return largest - sum(shifts), unsigned: the distance by which right shifts become an alignment to the left."""
+    width = shape(Range(0, largest)).width
+    if len(shifts) == 1 and largest == (1 << width) - 1:
+        return ~shifts[0].value
+    total = sum((shift.value for shift in shifts[1:]), shifts[0].value)
+    return (largest - total)[:width]
 
 
 def round_shift(number: Number, bits: int, mode: Rounding) -> Number:
@@ -101,14 +109,17 @@ def round_shift(number: Number, bits: int, mode: Rounding) -> Number:
     return Number(upper + carry, cut)
 
 
-def saturate(number: Number, limits: Range) -> tuple[Number, Any]:
+def saturate(m: Module, number: Number, limits: Range, name: str) -> tuple[Number, Number]:
     """Return the number clipped to `limits`, and one bit: it was clipped. A side out of reach costs nothing."""
-    value, over, under = number.value, Const(0, 1), Const(0, 1)
-    if number.range.hi > limits.hi:
-        over = number.value > limits.hi
-        value = Mux(over, limits.hi, value)
-    if number.range.lo < limits.lo:
-        under = number.value < limits.lo
-        value = Mux(under, limits.lo, value)
+    value, clips = number.value, []
+    for beyond, limit, side in (
+        (number.range.lo < limits.lo, limits.lo, "under"),
+        (number.range.hi > limits.hi, limits.hi, "over"),
+    ):
+        if beyond:
+            clip = Signal(name=f"{name}_{side}")
+            m.d.comb += clip.eq(number.value < limit if side == "under" else number.value > limit)
+            value = Mux(clip, limit, value)
+            clips.append(clip)
     kept = Range(max(number.range.lo, limits.lo), min(number.range.hi, limits.hi))
-    return Number(value, kept), over | under
+    return Number(value, kept), Number(reduce(or_, clips, Const(0, 1)) if len(clips) != 1 else clips[0], Range(0, 1))

@@ -1,72 +1,79 @@
 """Compression to guard precision and the adder for the partial sum of the tile before."""
 
-from typing import Any
+from amaranth.hdl import Module, Mux
 
-from amaranth.hdl import Module, Signal
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
-
-from golden_model.nmpu_config import NmpuConfig
-from hdl.fixed import Number, round_shift, saturate, shape
-from hdl.nmpu.datapath import Datapath
+from golden_model.fixed import Range
+from hdl.fixed import Number, round_shift, saturate
+from hdl.nmpu.stage import FLAG, Stage
 
 
-class Compress(wiring.Component):
+class Compress(Stage):
     """term = round_shift(total, F + max_shift - sum_fraction, rounding): T rounded to a partial sum's fraction.
 
-    Members: total (in), term (out). Combinational, latency 0.
+    Latency 0.
     """
 
-    latency = 0
+    @property
+    def inputs(self) -> dict[str, Range]:
+        """Return T."""
+        return {"total": self.path.affine}
 
-    total: Signal
-    term: Signal
+    @property
+    def outputs(self) -> dict[str, Range]:
+        """Return the term."""
+        return {"term": self.config.term_range}
 
-    def __init__(self, config: NmpuConfig) -> None:
-        self.config = config
-        self.path = Datapath(config)
-        super().__init__({"total": In(shape(self.path.affine)), "term": Out(shape(config.term_range))})
-
-    def elaborate(self, platform: Any) -> Module:
-        """Return the module."""
-        m = Module()
+    def compute(self, m: Module, lane: str, **inputs: Number) -> dict[str, Number]:
+        """Return the term."""
         bits = self.path.affine_fraction - self.config.sum_fraction
-        term = round_shift(Number(self.total, self.path.affine), bits, self.config.rounding)
-        m.d.comb += self.term.eq(term.value)
-        return m
+        return {"term": round_shift(inputs["total"], bits, self.config.rounding)}
 
 
-class Accumulate(wiring.Component):
-    """sum = saturate(term + (receive ? received : 0), sum_range); `saturated` tells that it was clipped.
+class Accumulate(Stage):
+    """sum = saturate(term + received, sum_range); `saturated` tells that it was clipped.
 
-    Members: term, received, receive (in), sum, saturated (out). A unit without partial sums (batch norm alone) passes
-    the term on. Combinational; the unit registers the sum: latency 1 cycle, a word each cycle.
+    `received` is 0 for the first tile. A unit without partial sums (batch norm alone) passes the term on. Latency 1.
     """
 
     latency = 1
 
-    term: Signal
-    received: Signal
-    receive: Signal
-    sum: Signal
-    saturated: Signal
+    @property
+    def inputs(self) -> dict[str, Range]:
+        """Return the term and what was received."""
+        term = {"term": self.config.term_range}
+        return term | {"received": self.config.sum_range} if self.config.partial_sum else term
 
-    def __init__(self, config: NmpuConfig) -> None:
-        self.config = config
-        path = Datapath(config)
-        members = {"term": In(shape(config.term_range)), "sum": Out(shape(path.sum)), "saturated": Out(1)}
-        if config.partial_sum:
-            members |= {"received": In(shape(path.sum)), "receive": In(1)}
-        super().__init__(members)
+    @property
+    def outputs(self) -> dict[str, Range]:
+        """Return the sum and its flag."""
+        return {"sum": self.path.sum, "saturated": FLAG} if self.config.partial_sum else {"sum": self.path.sum}
 
-    def elaborate(self, platform: Any) -> Module:
-        """Return the module."""
-        m = Module()
-        total = Number(self.term, self.config.term_range)
-        if self.config.partial_sum:
-            received = Number(self.received, self.config.sum_range).only_if(self.receive)
-            total = (total + received).named(m, "total")
-            total, clipped = saturate(total, self.config.sum_range)
-            m.d.comb += self.saturated.eq(clipped)
-        m.d.comb += self.sum.eq(total.value)
-        return m
+    def compute(self, m: Module, lane: str, **inputs: Number) -> dict[str, Number]:
+        """Return the sum and its flag."""
+        if not self.config.partial_sum:
+            return {"sum": inputs["term"]}
+        total = (inputs["term"] + inputs["received"]).named(m, f"several{lane}")
+        kept, clipped = saturate(m, total, self.config.sum_range, f"several{lane}")
+        return {"sum": kept, "saturated": clipped}
+
+
+class Choose(Stage):
+    """chosen = rounded ? sum : total: a column of one tile skips the compression and is rounded once.
+
+    `rounded` is 0 for the one tile of a column. Latency 0.
+    """
+
+    @property
+    def inputs(self) -> dict[str, Range]:
+        """Return T, the sum, and which of them."""
+        return {"total": self.path.affine, "sum": self.path.sum, "rounded": FLAG}
+
+    @property
+    def outputs(self) -> dict[str, Range]:
+        """Return the chosen one at T's fraction."""
+        return {"chosen": self.path.total}
+
+    def compute(self, m: Module, lane: str, **inputs: Number) -> dict[str, Number]:
+        """Return the chosen one."""
+        aligned = inputs["sum"] << self.path.sum_alignment
+        return {"chosen": Number(Mux(inputs["rounded"].value, aligned.value, inputs["total"].value), self.path.total)}

@@ -23,11 +23,6 @@ class Datapath:
         return Range(product.lo >> self.config.cut_pre, product.hi >> self.config.cut_pre)
 
     @property
-    def products(self) -> Range:
-        """Return the difference of the two products, or the one product of a signed code."""
-        return self.product if self.config.input is Input.CODE else self.product - self.product
-
-    @property
     def affine_fraction(self) -> int:
         """Return the fraction bits of the affine stage's total T: F + max_shift."""
         return self.config.affine_fraction + self.config.max_shift
@@ -54,9 +49,12 @@ class Datapath:
         return product | -product
 
     @property
-    def combines(self) -> bool:
-        """Return whether a step of its own exists for batch-norm offset, ReLUs and residual."""
-        return self.config.residual
+    def bn_total(self) -> Range:
+        """Return the batch norm's result at `total_fraction`; the widest is that of shift 0."""
+        config = self.config
+        product = self.bn_product << (config.bn_fraction - config.sum_fraction - config.bn_scale.fraction)
+        offset = config.bn_offset.range << (config.bn_fraction - config.bn_offset.fraction + config.max_bn_shift)
+        return (product << config.max_bn_shift) + offset
 
     @property
     def total_fraction(self) -> int:
@@ -65,20 +63,14 @@ class Datapath:
 
     @property
     def total(self) -> Range:
-        """Return the range at `total_fraction`, a bypassing partial sum included."""
-        config = self.config
-        if config.batch_norm:
-            product = self.bn_product << (config.bn_fraction - config.sum_fraction - config.bn_scale.fraction)
-            offset = config.bn_offset.range << (config.bn_fraction - config.bn_offset.fraction)
-            total = (product + offset) << config.max_bn_shift
-        else:
-            total = self.affine
-        return total | self.bypass if config.partial_sum else total
+        """Return the range at `total_fraction`, a partial sum on its way to the output included."""
+        total = self.bn_total if self.config.batch_norm else self.affine
+        return total | (self.sum << self.sum_alignment) if self.config.partial_sum else total
 
     @property
-    def bypass(self) -> Range:
-        """Return a partial sum aligned to `total_fraction`, the way in which it travels to the output."""
-        return self.sum << (self.total_fraction - self.config.sum_fraction)
+    def sum_alignment(self) -> int:
+        """Return the bits between a partial sum's fraction and `total_fraction`."""
+        return self.total_fraction - self.config.sum_fraction
 
     @property
     def residual_product(self) -> Range:
@@ -86,11 +78,14 @@ class Datapath:
         return self.config.residual_input.range * self.config.residual_scale.range
 
     @property
+    def residual_fraction(self) -> int:
+        """Return the fraction bits of the residual product once it is aligned."""
+        return self.config.residual_scale.fraction + self.config.max_residual_shift
+
+    @property
     def final_fraction(self) -> int:
         """Return the fraction bits that the requantise stage rounds away: the finest of total and residual."""
-        if not self.config.residual:
-            return self.total_fraction
-        return max(self.total_fraction, self.config.residual_scale.fraction + self.config.max_residual_shift)
+        return max(self.total_fraction, self.residual_fraction) if self.config.residual else self.total_fraction
 
     @property
     def final(self) -> Range:
@@ -99,3 +94,8 @@ class Datapath:
         if not self.config.residual:
             return total
         return total + (self.residual_product << (self.final_fraction - self.config.residual_scale.fraction))
+
+    @property
+    def products(self) -> int:
+        """Return how many affine products a lane has: two of counts, one of a signed code."""
+        return 2 if self.config.input is Input.COUNTS else 1

@@ -61,19 +61,21 @@ def _cuts(total: int, parts: int) -> list[tuple[int, int]]:
 
 
 def split_rows(inputs: int, geometry: Geometry, rows: int) -> list[RowTile] | None:
-    """Return the fewest row tiles of at most `rows` rows whose edges fall between channels or kernel rows.
+    """Return the fewest row tiles of at most `rows` rows whose edges fall between channels or kernel rows, most equal.
 
     None where such edges would take more tiles than ceil(all rows / rows): the caller unfolds the input then.
     """
     height, width = geometry.kernel
     tiles = -(-inputs * height * width // rows)
+    best: tuple[int, list[RowTile]] | None = None
     for by_kernel in range(1, height + 1):
         by_channel = tiles // by_kernel
         if tiles % by_kernel or by_channel > inputs:
             continue
-        if -(-inputs // by_channel) * -(-height // by_kernel) * width <= rows:
-            return [RowTile(c, k) for k in _cuts(height, by_kernel) for c in _cuts(inputs, by_channel)]
-    return None
+        largest = -(-inputs // by_channel) * -(-height // by_kernel) * width
+        if largest <= rows and (best is None or largest < best[0]):
+            best = largest, [RowTile(c, k) for k in _cuts(height, by_kernel) for c in _cuts(inputs, by_channel)]
+    return None if best is None else best[1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

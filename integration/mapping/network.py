@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from golden_model.errors import UserError
+from golden_model.nmpu_config import NmpuConfig
 from integration.mapping.calibrate import calibrate
-from integration.mapping.calibrated import Calibrated, Calibration
+from integration.mapping.calibrated import Calibrated, CalibratedLayer, Calibration
 from integration.mapping.operations import Layer
 from integration.mapping.quantise import Clips, UnitParameters, parameters
 from integration.mapping.trace import trace
@@ -46,11 +47,16 @@ class ConvertedNetwork:
     calibrated: Calibrated
     units: dict[str, Digital] = field(default_factory=dict)
     prepared: dict[str, list[UnitParameters]] = field(default_factory=dict)
+    mean: tuple[float, ...] = ()
+    """Normalisation of the images that it was calibrated with, one entry a channel, where the caller told it."""
+    std: tuple[float, ...] = ()
 
     def add(self, unit: Digital) -> None:
-        """Quantise the parameters for one more unit, under its name."""
+        """Quantise the parameters for one more unit, under its name; a unit that cannot run a layer is refused."""
         if unit.name in self.units:
             raise UserError(f"two units are named {unit.name!r}; give each its own name")
+        for layer in self.calibrated.layers:
+            fit(unit, layer, self.calibrated.tile)
         self.units[unit.name] = unit
         self.prepared[unit.name] = [parameters(layer, unit) for layer in self.calibrated.layers]
 
@@ -123,6 +129,35 @@ class ConvertedNetwork:
             for value in done[index]:
                 del values[value]
         return values[len(operations)] * torch.tensor(net.scales[-1], dtype=torch.float32)
+
+
+def fit(unit: Digital, calibrated: CalibratedLayer, tile: Tile) -> None:
+    """Refuse (UserError) a unit that does not fit the tile's converters and encoders, or lacks what a layer needs."""
+    lines = tile.encode.codes.range
+    if unit.output.range.hi != lines.hi or unit.output.range.lo < lines.lo:
+        raise UserError(
+            f"{unit.name}: output {unit.output} does not fit the encoder of {tile.name}, which sends codes "
+            f"{lines.lo} .. {lines.hi}; take SYM8, or UINT7 behind ReLUs"
+        )
+    if isinstance(unit, FloatUnit):
+        return
+    config = unit.config if isinstance(unit, Fp16Unit | NmpuUnit) else None
+    if config is None:
+        return
+    if config.input is not tile.readout.output or config.input_bits < tile.readout.bits:
+        raise UserError(
+            f"{unit.name}: input {config.input.value} of {config.input_bits} bits does not fit the converters of "
+            f"{tile.name}: {tile.readout.output.value} of {tile.readout.bits} bits"
+        )
+    if not isinstance(config, NmpuConfig):
+        return
+    layer, count = calibrated.layer, len(calibrated.programmed.tiles.rows)
+    if count > config.max_tiles:
+        raise UserError(f"{unit.name}: {layer.name} takes {count} row tiles and max_tiles is {config.max_tiles}")
+    if not config.partial_sum and (count > 1 or calibrated.logits):
+        raise UserError(f"{unit.name}: {layer.name} sums over tiles or ends in logits; that needs partial_sum = true")
+    if layer.residual is not None and not config.residual:
+        raise UserError(f"{unit.name}: {layer.name} adds a residual; that needs residual = true")
 
 
 def convert(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -21,11 +23,12 @@ from golden_model.fp16_unit import Fp16Config
 from golden_model.nmpu_config import NmpuConfig
 from integration.mapping import store
 from integration.mapping.network import ConvertedNetwork
-from integration.studies.evaluate import Evaluation, evaluate
+from integration.studies.evaluate import Evaluation, Journal, evaluate, unit_correct, worth_compiling
 from integration.studies.layers import LayerRow, layer_rows
 from integration.zoo import checkpoint, datasets, networks
 from integration.zoo.files import atomic
 from sim.digital import Digital, FloatUnit, Fp16Unit, NmpuUnit
+from sim.kernels import compiler_stands
 from sim.presets import preset as find_preset
 from sim.tile import Tile
 
@@ -92,6 +95,8 @@ def run(request: Request, console: Console) -> None:
     for path in (request.save, request.json_file):
         if path is not None:
             _writable(path)
+    if request.compiled and not compiler_stands():
+        raise UserError("--compiled needs a C++ compiler (g++ or clang++) on PATH; --eager computes the same bits")
     tile = configuration.words(find_preset(request.preset), list(request.assignments), "--set")
     wanted = (*request.digital, CONTROL) if request.control else request.digital
     units = tuple(unit(text, tile) for text in wanted)
@@ -107,6 +112,11 @@ def run(request: Request, console: Console) -> None:
         return datasets.normalise(test.images[start:stop], mean, std)
 
     first: list[ConvertedNetwork] = []
+    journal = None
+    if request.json_file is not None:
+        journal = Journal(
+            request.json_file.with_name(request.json_file.name + ".partial"), _key(request, model, units, tile, count)
+        )
     with progress_bar(console) as bar:
         task = bar.add_task("conversion", total=None)
         result = evaluate(
@@ -123,12 +133,14 @@ def run(request: Request, console: Console) -> None:
             dataset=request.dataset,
             progress=lambda what, done, total: bar.update(task, description=what, completed=done, total=total),
             converted=first.append,
+            journal=journal,
         )
     print_table(result, console)
     rows = layer_rows(first[0], images(0, min(count, LAYER_IMAGES))) if request.layers else []
     if rows:
         print_layers(rows, console)
     if request.save is not None:
+        first[0].mean, first[0].std = mean, std
         store.save(first[0], request.save)
         console.print(f"converted network of seed {request.seeds[0]}: {request.save}", highlight=False)
     if request.json_file is not None:
@@ -137,6 +149,19 @@ def run(request: Request, console: Console) -> None:
             document["layers"] = [asdict(row) for row in rows]
         with atomic(request.json_file) as temporary:
             temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        if journal is not None:
+            journal.path.unlink(missing_ok=True)
+
+
+def _key(request: Request, model: nn.Module, units: tuple[Digital, ...], tile: Tile, count: int) -> str:
+    """Return a hash of everything that decides the rows of an evaluation, whatever the batch and the threads."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode() + tensor.numpy().tobytes())
+    parts: list[object] = [request.network, request.dataset, request.mean, request.std, count, version("nmpu")]
+    parts += [configuration.plain(tile), [configuration.plain(unit) for unit in units]]
+    digest.update(json.dumps(parts).encode())
+    return digest.hexdigest()
 
 
 def progress_bar(console: Console) -> Progress:
@@ -195,27 +220,39 @@ def _model(request: Request, test: datasets.Dataset) -> tuple[nn.Module, tuple[f
 
 
 def _loaded(request: Request, console: Console) -> None:
-    """Evaluate a saved network: its own units, its own seed."""
+    """Evaluate a saved network: its own units, its own seed, its own normalisation."""
     assert request.load is not None
     network = store.load(request.load)
     test = datasets.load(request.dataset, request.data, "test")
-    _, mean, std = _model(request, test)
+    mean, std = network.mean or test.mean, network.std or test.std
+    if len(mean) != test.channels:
+        raise UserError(f"{request.load} takes images of {len(mean)} channels, {request.dataset} has {test.channels}")
     count = len(test) if request.images is None else min(request.images, len(test))
-    table = Table(title=f"{request.load}, {request.dataset}, {count} images")
-    table.add_column("row")
-    table.add_column("accuracy %", justify="right")
+    table = Table(
+        title=f"{request.load}, {request.dataset}, {count} images, seed {network.calibrated.seed}", box=box.SIMPLE
+    )
+    table.add_column("")
+    table.add_column("top-1 %", justify="right")
+    rows = []
     with progress_bar(console) as bar:
         for name in network.units:
             task = bar.add_task(f"analog + {name}", total=count)
-            right = 0
-            for start in range(0, count, request.batch):
-                stop = min(start + request.batch, count)
-                batch = datasets.normalise(test.images[start:stop], mean, std)
-                logits = network.run(batch, name, first=start, compiled=request.compiled)
-                right += int((logits.argmax(1) == test.labels[start:stop]).sum())
-                bar.update(task, completed=stop)
-            table.add_row(f"analog + {name}", f"{100 * right / count:.2f}")
+            correct = unit_correct(
+                network,
+                name,
+                lambda start, stop: datasets.normalise(test.images[start:stop], mean, std),
+                test.labels[:count],
+                batch=request.batch,
+                compiled=worth_compiling(count) if request.compiled is None else request.compiled,
+                progress=lambda stop, task=task: bar.update(task, completed=stop),  # type: ignore[misc]  # bound now
+            )
+            rows.append({"name": name, "accuracy": 100.0 * float(correct.mean())})
+            table.add_row(f"analog + {name}", f"{rows[-1]['accuracy']:.2f}")
     console.print(table)
+    if request.json_file is not None:
+        document = {"network": str(request.load), "dataset": request.dataset, "images": count, "rows": rows}
+        with atomic(request.json_file) as temporary:
+            temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
 def print_table(result: Evaluation, console: Console) -> None:

@@ -6,11 +6,13 @@ accuracy of the FP16 unit (the baseline) minus a unit's, in percentage points.
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +24,7 @@ from golden_model.errors import UserError
 from integration.mapping.calibrated import Calibration
 from integration.mapping.network import UNITS, ConvertedNetwork, convert
 from integration.mapping.quantise import Clips
+from integration.zoo.files import atomic
 from sim.digital import Digital
 from sim.kernels import compiler_stands
 from sim.tile import Tile
@@ -142,6 +145,55 @@ class Evaluation:
         }
 
 
+class Kept(NamedTuple):
+    """What one unit did with one seed."""
+
+    correct: NDArray[np.bool_]
+    seconds: float
+    clips: Clips
+
+
+class Journal:
+    """Finished rows of an evaluation in a file, for the next try. A file of another evaluation is left aside.
+
+    `key` names everything that decides a result; the file is rewritten whole after each row.
+    """
+
+    def __init__(self, path: Path, key: str) -> None:
+        self.path, self.key = path, key
+        self.entries: dict[str, Any] = {}
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            if document["key"] == key:
+                self.entries = document["entries"]
+        except (OSError, ValueError, KeyError, TypeError):
+            pass  # nothing kept, or not ours: start afresh
+
+    def kept(self, seed: int, unit: str) -> Kept | None:
+        """Return what was kept of a unit and seed."""
+        entry = self.entries.get(f"{seed} {unit}")
+        if entry is None:
+            return None
+        bits = np.unpackbits(np.frombuffer(bytes.fromhex(entry["correct"]), np.uint8))
+        return Kept(bits[: entry["images"]].astype(bool), entry["seconds"], Clips(**entry["clips"]))
+
+    def keep(self, seed: int, unit: str, kept: Kept) -> None:
+        """Keep what a unit did with a seed."""
+        self.entries[f"{seed} {unit}"] = {
+            "images": len(kept.correct),
+            "correct": np.packbits(kept.correct).tobytes().hex(),
+            "seconds": kept.seconds,
+            "clips": plain(kept.clips),
+        }
+        with atomic(self.path) as temporary:
+            temporary.write_text(json.dumps({"key": self.key, "entries": self.entries}), encoding="utf-8")
+
+
+def worth_compiling(images: int) -> bool:
+    """Return whether fusing the kernels pays for so many images a unit, and can be done."""
+    return images >= WORTH_COMPILING and compiler_stands()
+
+
 def fp32_correct(model: nn.Module, images: Callable[[int, int], Tensor], labels: Tensor) -> NDArray[np.bool_]:
     """Return which images the float model classifies correctly."""
     model = model.eval()
@@ -187,18 +239,20 @@ def evaluate(
     dataset: str = "data",
     progress: Progress = lambda *_: None,
     converted: Callable[[ConvertedNetwork], None] = lambda _: None,
+    journal: Journal | None = None,
 ) -> Evaluation:
     """Evaluate `model` on `preset` with each unit and seed.
 
     `images`: normalised test images, or a function of (start, stop) that returns some. `converted` is called with the
-    network of the first seed. The batch changes memory and time, never a result.
+    network of the first seed. The batch changes memory and time, never a result. `journal` keeps finished rows, so
+    that an interrupted evaluation goes on where it stopped.
     """
     if not units or not seeds or batch < 1 or not len(labels):
         raise UserError("an evaluation takes at least one unit, one seed, one image and a batch of 1 or more")
     calibration = Calibration() if calibration is None else calibration
     get = (lambda start, stop: images[start:stop]) if isinstance(images, Tensor) else images
     if compiled is None:
-        compiled = compiler_stands() and len(labels) * len(seeds) >= WORTH_COMPILING
+        compiled = worth_compiling(len(labels) * len(seeds))
     names = [unit.name for unit in units]
     if len(set(names)) != len(names):
         raise UserError(f"units share a name: {', '.join(names)}; give each its own")
@@ -221,22 +275,31 @@ def evaluate(
     result.fp32.seconds = time.perf_counter() - start
     total, done = len(labels) * len(units) * len(seeds), 0
     for seed in seeds:
-        progress(f"seed {seed}: calibration", done, total)
-        net = convert(model, preset, calibration_images, units=units, seed=seed, calibration=calibration)
-        if seed == seeds[0]:
+        kept = {row.name: journal.kept(seed, row.name) if journal else None for row in result.rows}
+        net = None
+        if seed == seeds[0] or None in kept.values():
+            progress(f"seed {seed}: calibration", done, total)
+            net = convert(model, preset, calibration_images, units=units, seed=seed, calibration=calibration)
+        if net is not None and seed == seeds[0]:
             converted(net)
         for row in result.rows:
-            what, before = f"seed {seed}: analog + {row.name}", done
-            progress(what, done, total)
-            start = time.perf_counter()
-            row.correct.append(
-                unit_correct(
-                    net, row.name, get, labels, batch=batch, compiled=compiled,
-                    progress=lambda stop, what=what, before=before: progress(what, before + stop, total),  # type: ignore[misc]
-                )
-            )  # fmt: skip
-            row.seconds += time.perf_counter() - start
-            row.clips = row.clips + net.clips(row.name)
+            entry = kept[row.name]
+            if entry is None:
+                assert net is not None
+                what, before = f"seed {seed}: analog + {row.name}", done
+                progress(what, done, total)
+                start = time.perf_counter()
+
+                def tell(stop: int, what: str = what, before: int = before) -> None:
+                    progress(what, before + stop, total)
+
+                correct = unit_correct(net, row.name, get, labels, batch=batch, compiled=compiled, progress=tell)
+                entry = Kept(correct, time.perf_counter() - start, net.clips(row.name))
+                if journal is not None:
+                    journal.keep(seed, row.name, entry)
+            row.correct.append(entry.correct)
+            row.seconds += entry.seconds
+            row.clips = row.clips + entry.clips
             done += len(labels)
     progress("done", total, total)
     return result

@@ -45,9 +45,9 @@ CASES = (
         corners=24,
     ),
     # The default: 64 lanes, 4 columns, partial sums and residual, folded batch norm.
-    Case(name="default_64x4", config=NmpuConfig(), corners=6),
+    Case(name="default_64x4", config=NmpuConfig(), corners=4),
     # The affine stage alone, at full width: what the speed is measured on.
-    Case(name="affine_64x4", config=NmpuConfig(partial_sum=False, residual=False, relu=False), corners=6),
+    Case(name="affine_64x4", config=NmpuConfig(partial_sum=False, residual=False, relu=False), corners=4),
     # Nothing divides a power of two; both cuts, both shifts at their largest, unsigned codes.
     Case(
         name="odd_3x5",
@@ -64,6 +64,7 @@ CASES = (
             units=3,
             columns=5,
         ),
+        corners=40,
         quick=True,
     ),
     # INT8 partial sums, as HERMES sends them, rounded to even.
@@ -72,6 +73,7 @@ CASES = (
         config=NmpuConfig(
             rounding=Rounding.HALF_EVEN, int8=True, max_layer_shift=5, max_column_shift=3, units=2, columns=3
         ),
+        corners=48,
     ),
     # Batch norm behind the sum, at guard precision, the most guard bits, away from zero.
     Case(
@@ -116,6 +118,7 @@ CASES = (
             units=5,
             columns=2,
         ),
+        corners=48,
     ),
     # Every stage and every option on, small: what is traced with --waves.
     Case(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import cycle
+from itertools import cycle, repeat
 
 import numpy as np
 from cocotb.clock import Clock
@@ -49,7 +49,7 @@ class Testbench:
         self._lane = input_lane(config)
         self.cycle = 0
         self.streaming = 0.0
-        """Seconds spent streaming and checking words, stimulus and expectations left out."""
+        """Processor seconds spent streaming and checking words, the simulator included, stimulus left out."""
 
     async def start(self) -> None:
         """Start the clock and reset the unit."""
@@ -91,14 +91,15 @@ class Testbench:
         batch = scenario.batch
         if scenario.load is Load.KEEP:
             batch = replace(batch, columns=self.checker.columns, mode=self.checker.mode)
+            self.bins["reset.parameters_kept"] += scenario.reset_after is None
         else:
             await self._load(batch, scenario.load)
         before = self.checker.words
         self.checker.expect(batch)
         packed = self._lane.pack({name: lanes(self.config, getattr(batch.words, name)) for name in self._lane.names})
-        began = time.perf_counter()
+        began = time.process_time()
         await self._stream(packed, scenario)
-        self.streaming += time.perf_counter() - began
+        self.streaming += time.process_time() - began
         if scenario.reset_after is None:
             self.checker.cover(batch)
             if scenario.source is scenario.sink is Stall.NEVER:
@@ -160,17 +161,22 @@ class Testbench:
     async def _stream(self, packed: list[int], scenario: Scenario) -> None:
         """Send words and take results until all came out, or until a reset cuts them off."""
         checker, driver, monitor = self.checker, self.driver, self.monitor
-        source, sink = (cycle(stall.pattern(self.rng)) for stall in (scenario.source, scenario.sink))
+        source = cycle(scenario.source.pattern(self.rng))
+        sink: Iterator[bool] = cycle(scenario.sink.pattern(self.rng))
         free = scenario.sink is Stall.NEVER
         limit = len(packed) if scenario.reset_after is None else min(scenario.reset_after, len(packed) - 1)
         sent, offering, pressed, progress = 0, False, False, self.cycle
-        while sent < limit or (checker.in_flight and scenario.reset_after is None):
+        linger = 0 if scenario.reset_after is None else int(self.rng.integers(2 * self.latency))
+        while sent < limit or linger or (checker.in_flight and scenario.reset_after is None):
             if not offering:
                 offering = sent < limit and next(source)
                 if offering:
                     driver.offer(packed[sent])
                 else:
                     driver.rest()
+            if sent == limit and linger:  # before a reset: words wait at the output
+                linger -= 1
+                sink = repeat(False)
             monitor.take(next(sink))
             await self._tick()
             if self.watch:

@@ -47,9 +47,7 @@ class Nmpu(wiring.Component):
         valids, words = self._control(m, advance)
         layer = self._layer(m)
         fields = self._store(m, advance, words)
-        payload, saturated = self._datapath(m, advance, fields, layer)
-        with m.If(advance):
-            m.d.sync += self.o.payload.as_value().eq(payload)
+        saturated = self._datapath(m, advance, fields, layer)
         self._flags(m, saturated, advance & valids[-2], words[-1])
         return m
 
@@ -101,8 +99,8 @@ class Nmpu(wiring.Component):
             low += field.width
         return lanes
 
-    def _datapath(self, m: Module, advance: Any, fields: dict[str, Lanes], layer: dict[str, Any]) -> tuple[Any, Any]:
-        """Place every stage for every lane, and the registers behind them; return the payload and the saturations."""
+    def _datapath(self, m: Module, advance: Any, fields: dict[str, Lanes], layer: dict[str, Any]) -> Lanes:
+        """Place every stage for every lane and the registers behind them; return the saturation of each lane."""
         config, path = self.config, Datapath(self.config)
         line = Pipeline(m, advance, config.units)
         keep, place = line.register, line.place
@@ -142,23 +140,32 @@ class Nmpu(wiring.Component):
             flags = keep("final_saturated", flags) if config.partial_sum else None
         relu = layer["relu_after"] & last if config.relu else None
         results = place(Requantise(config), final=now["total"], relu=relu)
-        if not config.partial_sum:
-            return Cat(results["code"]), Cat(results["saturated"])
-        low, width = path.final_fraction - config.sum_fraction, config.sum_range.signed_bits
-        codes = [Cat(code, Const(0, width)) for code in results["code"]]
-        sums = [Cat(Const(0, config.output.bits), total[low : low + width]) for total in now["total"]]
-        saturated = Cat(results["saturated"]) & last.replicate(config.units) | Cat(flags)
-        return Mux(last, Cat(codes), Cat(sums)), saturated
+        lanes = []
+        for u in range(config.units):
+            if config.partial_sum:
+                low, width = path.final_fraction - config.sum_fraction, config.sum_range.signed_bits
+                code, total = results["code"][u], now["total"][u][low : low + width]
+                lanes += [Mux(last, code, 0), Mux(last, 0, total)]
+                results["saturated"][u] = flags[u] | (results["saturated"][u] & last)
+            else:
+                lanes.append(results["code"][u])
+        payload = Signal.like(self.o.payload.as_value(), name="result", reset_less=True)
+        with m.If(advance):
+            m.d.sync += payload.eq(Cat(lanes))
+        m.d.comb += self.o.payload.as_value().eq(payload)
+        return results["saturated"]
 
-    def _flags(self, m: Module, saturated: Any, arrives: Any, word: Any) -> None:
+    def _flags(self, m: Module, saturated: Lanes, arrives: Any, word: Any) -> None:
         """Set the sticky flags of the word that enters the output register; a write clears."""
         units = self.config.units
-        row, arriving, cleared = Signal(units), Signal.like(self.flags), Signal.like(self.flags)
-        m.d.comb += row.eq(saturated & arrives.replicate(units))
-        with m.Switch(word):
-            for t in range(self.config.columns):
-                with m.Case(t):
-                    m.d.comb += arriving[t * units : (t + 1) * units].eq(row)
+        arrived, cleared = Signal.like(self.flags), Signal.like(self.flags)
+        with m.If(arrives):
+            with m.Switch(word):
+                for t in range(self.config.columns):
+                    with m.Case(t):
+                        m.d.comb += arrived[t * units : (t + 1) * units].eq(Cat(saturated))
         with m.If(self.write.en):
             m.d.comb += cleared.eq(1 << self.write.column)
-        m.d.sync += self.flags.eq(Mux(self.layer.en, 0, (self.flags | arriving) & ~cleared))
+        with m.If(self.layer.en):
+            m.d.comb += cleared.eq(~0)
+        m.d.sync += self.flags.eq((self.flags | arrived) & ~cleared)

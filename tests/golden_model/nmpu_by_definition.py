@@ -109,6 +109,35 @@ def sums(config: NmpuConfig) -> tuple[int, int]:
     return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
 
 
+def batch_norm_ends(config: NmpuConfig, shift: int) -> tuple[Fraction, Fraction]:
+    """Return the extremes of a batch norm's result at one shift."""
+    scale = Fraction(codes(config.bn_scale)[1], 2 ** (config.bn_scale.fraction + shift))
+    largest = max(-end for end in sums(config)) * scale / 2 ** fraction_of_sums(config)
+    low, high = (Fraction(code, 2**config.bn_offset.fraction) for code in codes(config.bn_offset))
+    return low - largest, high + largest  # the most negative sum, either sign
+
+
+def last_ends(config: NmpuConfig) -> list[tuple[Fraction, Fraction, int]]:
+    """Return extremes and fraction bits of what the last rounding may meet, for every setting of every shift."""
+    ends = [(*affine_ends(config, k), config.affine_fraction + k) for k in range(config.max_shift + 1)]
+    if config.partial_sum:
+        fraction = fraction_of_sums(config)
+        low, high = (Fraction(end, 2**fraction) for end in sums(config))
+        ends.append((low, high, fraction))
+    if config.batch_norm:
+        fraction = max(fraction_of_sums(config) + config.bn_scale.fraction, config.bn_offset.fraction)
+        ends = [(*batch_norm_ends(config, shift), fraction + shift) for shift in range(config.max_bn_shift + 1)]
+    if config.residual:
+        operands = [code * scale for code in codes(config.residual_input) for scale in codes(config.residual_scale)]
+        fractions = [config.residual_scale.fraction + shift for shift in range(config.max_residual_shift + 1)]
+        ends += [
+            (low + Fraction(min(operands), 2**other), high + Fraction(max(operands), 2**other), max(fraction, other))
+            for low, high, fraction in ends
+            for other in fractions
+        ]
+    return ends
+
+
 def nmpu(
     config: NmpuConfig,
     column: Column,

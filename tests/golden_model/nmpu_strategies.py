@@ -25,6 +25,7 @@ def configs(draw: st.DrawFn, **fixed: Any) -> NmpuConfig:
     """Draw a unit; keywords pin fields. Cuts are drawn last, inside what the rest of the unit allows."""
     kind = draw(st.sampled_from(Input))
     scale, offset = draw(SCALES), draw(OFFSETS)
+    int8 = draw(st.booleans())
     fields: dict[str, Any] = {
         "input": kind,
         "input_bits": draw(st.integers(2 if kind is Input.CODE else 1, 14)),
@@ -34,8 +35,8 @@ def configs(draw: st.DrawFn, **fixed: Any) -> NmpuConfig:
         "guard": draw(st.integers(0, min(7, max(scale.fraction, offset.fraction)))),
         "max_layer_shift": draw(st.sampled_from([0, 1, 3, 24])),
         "max_column_shift": draw(st.integers(0, 7)),
-        "partial_sum": True,
-        "int8": draw(st.booleans()),
+        "partial_sum": int8 or draw(st.booleans()),
+        "int8": int8,
         "max_tiles": draw(st.sampled_from([1, 2, 3, 16, 17])),
         "batch_norm": draw(st.booleans()),
         "bn_scale": draw(SCALES),

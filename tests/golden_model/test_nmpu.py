@@ -14,7 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from nmpu_strategies import Data, configs, driven
 
-from golden_model.fixed import INT8, SQ, UQ, Rounding
+from golden_model.fixed import INT8, SQ, UQ, Range, Rounding
 from golden_model.nmpu import Output, affine, compress, nmpu
 from golden_model.nmpu_config import Columns, Input, Layer, NmpuConfig
 
@@ -301,3 +301,26 @@ def test_derived_ranges_are_never_left_and_just_reached(config: NmpuConfig, data
         assert config.affine_range(k).lo <= integer <= config.affine_range(k).hi
     terms = compress(config, total)
     assert config.term_range.lo <= terms.min() and terms.max() <= config.term_range.hi
+
+
+@settings(max_examples=100)
+@given(config=configs())
+def test_what_the_last_rounding_meets_has_just_the_derived_width(config: NmpuConfig) -> None:
+    ends = definition.last_ends(config)
+    codes = [definition.rounded(end, config.rounding) for low, high, _ in ends for end in (low, high)]
+    assert (config.rounded_range.lo, config.rounded_range.hi) == (min(codes), max(codes))
+    for shift in range(config.max_bn_shift + 1):
+        result = [end * 2 ** (config.bn_fraction + shift) for end in definition.batch_norm_ends(config, shift)]
+        assert (config.bn_range(shift).lo, config.bn_range(shift).hi) == tuple(result)
+
+    # Every number ever held: a whole product, T and the last sum with the half that rounds them, the adder's sum.
+    entry = max(abs(code) for code in definition.entries(config)) * definition.codes(config.scale)[1]
+    product = [Fraction(-entry if config.input is Input.CODE else 0), Fraction(entry)]
+    terms = [
+        definition.rounded(end * 2**config.sum_fraction, config.rounding) for end in definition.affine_ends(config, 0)
+    ]
+    held = product + [Fraction(total + term) for total, term in zip(definition.sums(config), terms, strict=True)]
+    tiles = [(*definition.affine_ends(config, k), config.affine_fraction + k) for k in range(config.max_shift + 1)]
+    for low, high, fraction in ends + tiles:
+        held += [low * 2**fraction, high * 2**fraction + (1 << fraction >> 1)]
+    assert config.widest_bits == Range(int(min(held)), int(max(held))).signed_bits

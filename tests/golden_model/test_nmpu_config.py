@@ -17,6 +17,7 @@ from golden_model.nmpu_config import Columns, Input, Layer, NmpuConfig
 def test_the_default_unit_is_the_papers() -> None:
     config = NmpuConfig()
     assert (config.scale, config.offset, config.output, config.input_bits) == (UQ(1, 7), SQ(7, 1), SYM8, 12)
+    assert (config.bn_scale, config.bn_offset, config.residual_scale) == (UQ(1, 7), SQ(7, 1), UQ(1, 7))
     assert (config.units, config.columns, config.guard, config.max_tiles) == (64, 4, 2, 16)
     assert (config.max_shift, config.affine_fraction) == (0, 7)
     assert config.product_range == Range(0, 4095 * 255)

@@ -103,6 +103,13 @@ def test_parameters_that_cannot_be_stored(config: NmpuConfig, fields: dict[str, 
         Columns(**fields).check(config)
 
 
+def test_the_widest_unit_has_63_bits() -> None:
+    fields = {"max_layer_shift": 24, "max_column_shift": 7, "residual": False}
+    assert NmpuConfig(offset=SQ(24, 1), **fields).widest_bits == 63
+    with pytest.raises(UserError, match=r"the widest intermediate needs 64 bits and the golden model has 63"):
+        NmpuConfig(offset=SQ(25, 1), **fields)
+
+
 def test_parameters_at_the_ends_of_their_ranges_are_stored() -> None:
     config = NmpuConfig(batch_norm=True, max_column_shift=7)
     for end in ("lo", "hi"):
@@ -123,6 +130,12 @@ def test_parameters_at_the_ends_of_their_ranges_are_stored() -> None:
 def test_layers_that_a_unit_cannot_do(config: NmpuConfig, layer: Layer, message: str) -> None:
     with pytest.raises(UserError, match=message):
         layer.check(config)
+
+
+def test_layers_that_a_unit_can_do() -> None:
+    Layer(shift=3, relu_before=True, relu_after=True).check(NmpuConfig(max_layer_shift=3))
+    Layer(relu_after=True).check(NmpuConfig(residual=False))
+    Layer().check(NmpuConfig(residual=False, relu=False))
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,7 @@ def train(
     threads: Threads = 1,
     peak_lr: Annotated[float, typer.Option("--peak-lr", help="Largest learning rate of the one-cycle schedule.")] = 0.3,
     weight_decay: Annotated[float, typer.Option("--weight-decay", help="On weights of layers alone.")] = 5e-4,
+    cutout: Annotated[int, typer.Option("--cutout", min=0, help="Side of the square blanked in each image.")] = 6,
     resume: Annotated[bool, typer.Option("--resume/--restart", help="Go on where a stopped training left off.")] = True,
     quick: Quick = False,
     output: Output = None,
@@ -140,6 +141,7 @@ def train(
         quick=quick,
         peak_lr=peak_lr,
         weight_decay=weight_decay,
+        cutout=cutout,
         console=Console(),
     )
     print(f"{trained.path}: {trained.card.accuracy:.2f} % on the test images of {dataset}, {trained.seconds:.0f} s")

@@ -145,9 +145,10 @@ def _nmpu(calibrated: CalibratedLayer, unit: NmpuUnit) -> UnitParameters:
     positive, negative = _lines(calibrated)
     factor = calibrated.factor
     fold = np.abs(factor)
-    if config.batch_norm:  # tiles carry the converter correction alone, at one scale a layer; gamma comes after the sum
+    after = config.batch_norm and not calibrated.logits  # logits leave before the batch-norm stage: always folded
+    if after:  # tiles carry the converter correction alone, at one scale a layer; gamma comes after the sum
         fold = np.full_like(fold, _tile_fold(calibrated, config))
-    negate = factor < 0 if not config.batch_norm else np.zeros_like(factor, dtype=bool)
+    negate = factor < 0 if not after else np.zeros_like(factor, dtype=bool)
     added = np.where(negate & (config.input is Input.COUNTS), negative, positive) * fold
     taken = np.where(negate & (config.input is Input.COUNTS), positive, negative) * fold
     largest = np.maximum(added, taken).max(0)
@@ -161,12 +162,13 @@ def _nmpu(calibrated: CalibratedLayer, unit: NmpuUnit) -> UnitParameters:
     order = _line_order(calibrated, negate) if dual else None
     means, covariances = _oriented(calibrated, order, negate, dual)
     exact = scales.reshape(-1, scales.shape[-1]) * unit_codes
-    if config.batch_norm:
-        total = calibrated.offsets.sum(0) * fold
-    else:
-        total = calibrated.total_offset
+    total = calibrated.total_offset
+    if after:  # what does not fit here goes into the batch norm's offset
+        total = (calibrated.offsets.sum(0) * fold).clip(-config.offset.largest, config.offset.largest)
     codes, offset = round_jointly(exact, total, means, covariances, unit_codes, config.scale, config.offset, clips)
-    bn = _batch_norm(calibrated, config, fold, codes / unit_codes, exact / unit_codes, offset, means, clips)
+    bn: dict[str, Any] = {}
+    if after:
+        bn = _batch_norm(calibrated, config, fold, codes / unit_codes, exact / unit_codes, offset, means, clips)
     residual = _residual(calibrated)
     residual_shift = int(_power(residual, config.residual_scale.largest, config.max_residual_shift)) if residual else 0
     residual_code = _clipped(np.full(len(factor), residual * 2.0**residual_shift), config.residual_scale, clips)
@@ -194,16 +196,15 @@ def _nmpu(calibrated: CalibratedLayer, unit: NmpuUnit) -> UnitParameters:
 def _tile_fold(calibrated: CalibratedLayer, config: NmpuConfig) -> float:
     """Return the partial-sum LSB a unit of weight times input, where batch norm comes after the sum.
 
-    As large as scales and offsets allow; INT8 sums must also hold five standard deviations of what is summed.
+    As large as the scales allow; INT8 sums must also hold five standard deviations of what is summed.
     """
     limits = [config.scale.largest / max(float(calibrated.gains.max()), 1e-300)]
-    bias = calibrated.offsets.sum(0)
-    limits.append(config.offset.largest / max(float(np.abs(bias).max()), 1e-300))
     if config.int8:
         signs = np.array([1.0, -1.0][: calibrated.gains.shape[1]])[None, :, None]
         scales = (calibrated.gains * signs).reshape(calibrated.means.shape)
         spread = np.einsum("ic,jc,ijc->c", scales, scales, calibrated.covariances)
-        reach = np.abs((scales * calibrated.means).sum(0) + bias) + 5 * np.sqrt(np.maximum(spread, 0))
+        centre = (scales * calibrated.means).sum(0)
+        reach = np.abs(centre) + np.abs(calibrated.offsets.sum(0)) + 5 * np.sqrt(np.maximum(spread, 0))
         limits.append(127 / max(float(reach.max()), 1e-300))
     return min(limits)
 
@@ -314,9 +315,7 @@ def _batch_norm(
     means: Floats,
     clips: Clips,
 ) -> dict[str, Any]:
-    """Return the parameters of the batch-norm stage, where there is one: gamma over what the tiles already apply."""
-    if not config.batch_norm:
-        return {}
+    """Return the parameters of the batch-norm stage: gamma over what the tiles already apply."""
     ratio = calibrated.factor / fold
     shift = _power(np.abs(ratio), config.bn_scale.largest, config.max_bn_shift)
     codes = _clipped(np.abs(ratio) * 2.0**shift, config.bn_scale, clips)

@@ -171,6 +171,12 @@ def test_int8_sums_saturate_in_tile_order() -> None:
     assert one(config, first=300, received=[-128], last=False) == (127, True)
 
 
+def test_the_default_unit() -> None:
+    assert (DEFAULT.input_bits, DEFAULT.columns, DEFAULT.output) == (12, 256, SYM8)
+    assert Fp16Config(input_bits=1).input_bits == 1
+    assert Fp16Config(input=Input.CODE, input_bits=2).input_bits == 2
+
+
 @pytest.mark.parametrize("name", ["output", "residual_input"])
 @pytest.mark.parametrize("form", [SQ(7, 1), UQ(1, 7)], ids=str)
 def test_a_code_has_no_fraction(name: str, form: Format) -> None:

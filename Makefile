@@ -7,6 +7,8 @@ OUT ?= out
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Tests of whole networks and of compiled kernels: `make test` runs them, a quick check has no time for them.
+WHOLE := $(foreach part,cli evaluate network quickstart,--ignore=tests/integration/test_$(part).py) -k "not compiled"
 
 .PHONY: demo test check bench regress clean venv simulator
 
@@ -27,7 +29,7 @@ check: $(STAMP) ## style, types and unit tests, under a minute; needs no simulat
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q -m "not simulator and not slow and not data" tests
+	$(BIN)/pytest -q -m "not simulator and not slow and not data" $(WHOLE) tests
 
 regress: $(STAMP) simulator ## what is too long for every day: exhaustive runs and studies
 	$(BIN)/pytest -m slow

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, TypeAlias
 
 import typer
 from rich.console import Console
@@ -58,17 +59,15 @@ def elaborate(
     from golden_model.configuration import read, words
     from synth.registry import unit as find_unit
     from synth.verilog import elaborate as to_verilog
-    from synth.verilog import write
 
-    known = find_unit(unit)
-    configuration = known.configuration()
+    configuration = find_unit(unit).config()
     if config is not None:
         configuration = read(config, configuration)
     text = to_verilog(unit, words(configuration, assignments or [], "--set"))
     if output is None:
         print(text, end="")
     else:
-        write(text, output)
+        _write(output, text)
         print(f"{output}: {len(text.splitlines())} lines of Verilog, module {unit}")
 
 
@@ -90,7 +89,7 @@ def verify(
     if json_file is not None:
         from golden_model.configuration import plain
 
-        _write_json(json_file, plain(summary))
+        _write(json_file, json.dumps(plain(summary), indent=2) + "\n")
     if not summary.passed:
         raise typer.Exit(1)
 
@@ -225,14 +224,12 @@ def evaluate(
     )
 
 
-def _write_json(path: Path, value: Any) -> None:
-    """Write plain data to a file, whole or not at all."""
-    import json
-
+def _write(path: Path, text: str) -> None:
+    """Write text to a file, whole or not at all."""
     from integration.zoo.files import atomic
 
     with atomic(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> None:

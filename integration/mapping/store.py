@@ -112,7 +112,7 @@ def save(network: ConvertedNetwork, path: Path) -> None:
 def load(path: Path) -> ConvertedNetwork:
     """Return a network that `save` wrote: the same bits."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             document = json.loads(bytes(arrays["json"]).decode())
             if document.get("version") != VERSION:
                 raise UserError(

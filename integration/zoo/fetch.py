@@ -57,6 +57,15 @@ def fetch(archives: tuple[Archive, ...], folder: Path) -> None:
 
     Errors: UserError where the network, the md5 or the disk does not allow it; nothing half-written stays.
     """
+    made = not folder.exists()
+    try:
+        _fetch(archives, folder)
+    finally:
+        if made and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _fetch(archives: tuple[Archive, ...], folder: Path) -> None:
     for archive in archives:
         is_tar = archive.url.endswith((".tar.gz", ".tgz"))
         target = folder / (archive.url.rpartition("/")[2] if is_tar else archive.leaves)

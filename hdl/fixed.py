@@ -6,8 +6,6 @@ fraction first (exactly), which leaves the rounding constants fixed.
 """
 
 from dataclasses import dataclass
-from functools import reduce
-from operator import or_
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, signed, unsigned
@@ -59,17 +57,23 @@ class Number:
     def __mul__(self, other: "Number") -> "Number":
         return Number(self.value * other.value, self.range * other.range)
 
+    def __rshift__(self, bits: int) -> "Number":
+        return Number(_upper(_extend(self.value, bits + 1), bits), Range(self.range.lo >> bits, self.range.hi >> bits))
+
     def __lshift__(self, bits: int) -> "Number":
         if not bits:
             return self
         low = Cat(Const(0, bits), self.value)
         return Number(low.as_signed() if Shape.cast(self.value.shape()).signed else low, self.range << bits)
 
-    def aligned(self, distance: Any, largest: int) -> "Number":
-        """Return the number times 2**distance, `distance` a run-time value of 0 to `largest`: one left shifter."""
-        wide = self.range | (self.range << largest)
-        value = (self.value << distance)[: shape(wide).width]
-        return Number(value.as_signed() if shape(wide).signed else value, wide)
+    def aligned(self, shift: Any, largest: int) -> "Number":
+        """Return the number times 2**(largest - shift), `shift` a run-time value up to `largest`: exact, one shifter."""
+        up = self << largest
+        return Number(up.value >> shift, self.range | up.range)
+
+    def only_if(self, enable: Any) -> "Number":
+        """Return the number where `enable` is 1, else 0."""
+        return Number(Mux(enable, self.value, 0), self.range | Range(0, 0))
 
     def relu(self, enable: Any) -> "Number":
         """Return max(number, 0) where `enable` is 1, else the number."""
@@ -78,48 +82,69 @@ class Number:
         return Number(Mux(enable & self.value[-1], 0, self.value), self.range | self.range.relu())
 
 
-def complement(largest: int, shifts: list[Number]) -> Any:
-    """Return largest - sum(shifts), unsigned: the distance by which right shifts become an alignment to the left."""
-    width = shape(Range(0, largest)).width
-    if len(shifts) == 1 and largest == (1 << width) - 1:
-        return ~shifts[0].value
-    total = sum((shift.value for shift in shifts[1:]), shifts[0].value)
-    return (largest - total)[:width]
+def rounding_carry(number: Number, bits: int, mode: Rounding) -> Any:
+    """Return the bit that makes floor(number / 2**bits) the rounded number, 0 where `bits` is 0.
+
+    Half up: the highest dropped bit. Half even: unless the dropped bits are a tie above an even number. Half away:
+    unless they are a tie below zero. Exact over the whole range.
+    """
+    if bits == 0 or mode is Rounding.FLOOR:
+        return Const(0, 1)
+    value = _extend(number.value, bits + 1)
+    carry, below = value[bits - 1], value[: bits - 1]
+    if mode is Rounding.HALF_EVEN:
+        return carry & (below.any() | value[bits])
+    if mode is Rounding.HALF_AWAY and number.range.lo < 0:
+        return carry & (below.any() | ~value[-1])
+    return carry
+
+
+def add_carry(m: Module, first: Number, second: Number, carry: Any, name: str) -> Number:
+    """Return first + second + carry, carry one bit, with a single adder: the carry enters one bit below."""
+    of = first.range + second.range + Range(0, 1)
+    wire = Signal(shape(of << 1 | Range(1, 1)), name=name)
+    m.d.comb += wire.eq(_cat(Const(1, 1), first) + _cat(carry, second))
+    return Number(_upper(wire, 1), of)
+
+
+def _cat(low: Any, number: Number) -> Any:
+    """Return the number with one bit below it, signed where the number is."""
+    value = Cat(low, number.value)
+    return value.as_signed() if Shape.cast(number.value.shape()).signed else value
 
 
 def round_shift(number: Number, bits: int, mode: Rounding) -> Number:
-    """Return number / 2**bits rounded to an integer: the upper bits plus one carry-in, which the mode decides.
+    """Return number / 2**bits rounded to an integer: the upper bits plus the carry of the mode.
 
-    Half up adds the highest dropped bit; half even does so unless the dropped bits are a tie above an even number, half
-    away unless they are a tie below zero. Exact over the whole range; `bits` is a constant of the hardware.
+    Exact over the whole range; `bits` is a constant of the hardware. `round_shift(number, 0, mode)` is the number.
     """
     if bits < 0:
         raise UserError(f"round_shift by {bits} bits: a shift is 0 or more; bits are lost, never invented")
     if bits == 0:
         return number
-    value, cut = _extend(number.value, bits + 1), number.range.round_shift(bits, mode)
-    upper = _upper(value, bits)
-    if mode is Rounding.FLOOR:
-        return Number(upper, cut)
-    carry, below = value[bits - 1], value[: bits - 1]
-    if mode is Rounding.HALF_EVEN:
-        carry = carry & (below.any() | upper[0])
-    elif mode is Rounding.HALF_AWAY and number.range.lo < 0:
-        carry = carry & (below.any() | ~value[-1])
-    return Number(upper + carry, cut)
+    upper = (number >> bits).value
+    if mode is not Rounding.FLOOR:
+        upper = upper + rounding_carry(number, bits, mode)
+    return Number(upper, number.range.round_shift(bits, mode))
 
 
-def saturate(m: Module, number: Number, limits: Range, name: str) -> tuple[Number, Number]:
-    """Return the number clipped to `limits`, and one bit: it was clipped. A side out of reach costs nothing."""
-    value, clips = number.value, []
-    for beyond, limit, side in (
-        (number.range.lo < limits.lo, limits.lo, "under"),
-        (number.range.hi > limits.hi, limits.hi, "over"),
-    ):
-        if beyond:
-            clip = Signal(name=f"{name}_{side}")
-            m.d.comb += clip.eq(number.value < limit if side == "under" else number.value > limit)
-            value = Mux(clip, limit, value)
-            clips.append(clip)
+def saturate(
+    m: Module, number: Number, limits: Range, name: str, only_if: Any = None, otherwise: Range | None = None
+) -> tuple[Number, Number]:
+    """Return the number clipped to `limits`, and one bit: it was clipped. A side out of reach costs nothing.
+
+    With `only_if`, nothing is clipped where that bit is 0; the number then lies in the range `otherwise`.
+    """
     kept = Range(max(number.range.lo, limits.lo), min(number.range.hi, limits.hi))
-    return Number(value, kept), Number(reduce(or_, clips, Const(0, 1)) if len(clips) != 1 else clips[0], Range(0, 1))
+    kept = kept | otherwise if only_if is not None and otherwise is not None else kept
+    value, clips, width = number.value, [], shape(kept).width
+    value = _extend(value, width)[:width]
+    for limit, side in ((limits.lo, "under"), (limits.hi, "over")):
+        if (number.range.lo < limit) if side == "under" else (number.range.hi > limit):
+            clip = Signal(name=f"{name}_{side}")
+            beyond = number.value < limit if side == "under" else number.value > limit
+            m.d.comb += clip.eq(beyond if only_if is None else beyond & only_if)
+            value = Mux(clip, Const(limit, width), value)
+            clips.append(clip)
+    clipped = clips[0] | clips[1] if len(clips) == 2 else clips[0] if clips else Const(0, 1)
+    return Number(value.as_signed() if shape(kept).signed else value, kept), Number(clipped, Range(0, 1))

@@ -1,47 +1,56 @@
 """Compression to guard precision and the adder for the partial sum of the tile before."""
 
-from amaranth.hdl import Module, Mux
+from amaranth.hdl import Const, Module, Mux
 
 from golden_model.fixed import Range
-from hdl.fixed import Number, round_shift, saturate
+from hdl.fixed import Number, add_carry, rounding_carry, saturate
 from hdl.nmpu.stage import FLAG, Stage
 
 
 class Compress(Stage):
-    """term = round_shift(total, F + max_shift - sum_fraction, rounding): T rounded to a partial sum's fraction.
+    """term + carry = round_shift(total, F + max_shift - sum_fraction, rounding): T rounded to a sum's fraction.
 
-    Latency 0.
+    The carry is left to the adder behind. A column of one tile is rounded only once, at the end: where `rounded` is 0,
+    the carry is 0 and `rest` keeps the dropped bits, so that nothing is lost. Latency 0.
     """
 
     @property
     def inputs(self) -> dict[str, Range]:
-        """Return T."""
-        return {"total": self.path.affine}
+        """Return T, and whether it is rounded here where there is a choice."""
+        return {"total": self.path.affine} | ({"rounded": FLAG} if self.path.chooses else {})
 
     @property
     def outputs(self) -> dict[str, Range]:
-        """Return the term."""
-        return {"term": self.config.term_range}
+        """Return floor(T), the carry that rounds it, the bits below it."""
+        rest = {"rest": Range(0, (1 << self.path.compression) - 1)} if self.path.chooses and self.path.compression else {}
+        return {"term": self.path.term, "carry": FLAG} | rest
 
     def compute(self, m: Module, lane: str, **inputs: Number) -> dict[str, Number]:
-        """Return the term."""
-        bits = self.path.affine_fraction - self.config.sum_fraction
-        return {"term": round_shift(inputs["total"], bits, self.config.rounding)}
+        """Return floor(T), the carry that rounds it, the bits below it."""
+        total, bits = inputs["total"], self.path.compression
+        carry, rest = rounding_carry(total, bits, self.config.rounding), total.value[:bits]
+        if self.path.chooses:
+            rounded = inputs["rounded"].value
+            carry, rest = carry & rounded, Mux(rounded, 0, rest)
+        return {"term": total >> bits, "carry": Number(carry, FLAG), "rest": Number(rest, Range(0, (1 << bits) - 1))}
 
 
 class Accumulate(Stage):
-    """sum = saturate(term + received, sum_range); `saturated` tells that it was clipped.
+    """sum = saturate(term + carry + received, sum_range); `saturated` tells that it was clipped.
 
-    `received` is 0 for the first tile. A unit without partial sums (batch norm alone) passes the term on. Latency 1.
+    `received` is 0 for the first tile. In a unit without partial sums (batch norm alone) only the carry is added. Where
+    `rounded` is 0 (a column of one tile) nothing is clipped, and the sum with the rest below it is T again. Latency 1.
     """
 
     latency = 1
 
     @property
     def inputs(self) -> dict[str, Range]:
-        """Return the term and what was received."""
-        term = {"term": self.config.term_range}
-        return term | {"received": self.config.sum_range} if self.config.partial_sum else term
+        """Return the term, its carry, what was received, and the compression's choice."""
+        inputs = {"term": self.path.term, "carry": FLAG}
+        if self.config.partial_sum:
+            inputs["received"] = self.config.sum_range
+        return inputs | {"rounded": FLAG} if self.path.chooses else inputs
 
     @property
     def outputs(self) -> dict[str, Range]:
@@ -50,30 +59,10 @@ class Accumulate(Stage):
 
     def compute(self, m: Module, lane: str, **inputs: Number) -> dict[str, Number]:
         """Return the sum and its flag."""
+        received = inputs.get("received", Number(Const(0, 1), Range(0, 0)))
+        total = add_carry(m, inputs["term"], received, inputs["carry"].value, f"carried{lane}")
         if not self.config.partial_sum:
-            return {"sum": inputs["term"]}
-        total = (inputs["term"] + inputs["received"]).named(m, f"several{lane}")
-        kept, clipped = saturate(m, total, self.config.sum_range, f"several{lane}")
+            return {"sum": total}
+        only_if = inputs["rounded"].value if self.path.chooses else None
+        kept, clipped = saturate(m, total, self.config.sum_range, f"several{lane}", only_if, self.path.term)
         return {"sum": kept, "saturated": clipped}
-
-
-class Choose(Stage):
-    """chosen = rounded ? sum : total: a column of one tile skips the compression and is rounded once.
-
-    `rounded` is 0 for the one tile of a column. Latency 0.
-    """
-
-    @property
-    def inputs(self) -> dict[str, Range]:
-        """Return T, the sum, and which of them."""
-        return {"total": self.path.affine, "sum": self.path.sum, "rounded": FLAG}
-
-    @property
-    def outputs(self) -> dict[str, Range]:
-        """Return the chosen one at T's fraction."""
-        return {"chosen": self.path.total}
-
-    def compute(self, m: Module, lane: str, **inputs: Number) -> dict[str, Number]:
-        """Return the chosen one."""
-        aligned = inputs["sum"] << self.path.sum_alignment
-        return {"chosen": Number(Mux(inputs["rounded"].value, aligned.value, inputs["total"].value), self.path.total)}

@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Mux
 
 from golden_model.fixed import Range
 from golden_model.nmpu_config import Columns, Input
-from hdl.fixed import Number, complement
+from hdl.fixed import Number
 from hdl.nmpu.stage import FLAG, Stage
 
 
@@ -82,5 +82,5 @@ class Affine(Stage):
         product = product << (config.affine_fraction - config.scale.fraction + config.cut_pre)
         if config.max_shift:
             shifts = [inputs[name] for name in ("shift", "layer_shift") if name in inputs]
-            product = product.aligned(complement(config.max_shift, shifts), config.max_shift)
+            product = product.aligned(sum((n.value for n in shifts[1:]), shifts[0].value), config.max_shift)
         return {"total": product + (inputs["offset"] << (self.path.affine_fraction - config.offset.fraction))}

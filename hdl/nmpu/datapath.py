@@ -38,9 +38,26 @@ class Datapath:
         return self.config.partial_sum or self.config.batch_norm
 
     @property
+    def chooses(self) -> bool:
+        """Return whether a column of one tile can skip the compression: batch norm always works on a rounded sum."""
+        return self.config.partial_sum and not self.config.batch_norm
+
+    @property
+    def compression(self) -> int:
+        """Return the bits that the compression drops from T."""
+        return self.affine_fraction - self.config.sum_fraction
+
+    @property
+    def term(self) -> Range:
+        """Return floor(T) at a sum's fraction, before the carry that rounds it."""
+        return Range(self.affine.lo >> self.compression, self.affine.hi >> self.compression)
+
+    @property
     def sum(self) -> Range:
         """Return what leaves the accumulate stage, at `sum_fraction`."""
-        return self.config.sum_range if self.config.partial_sum else self.config.term_range
+        if not self.config.partial_sum:
+            return self.term + Range(0, 1)
+        return self.config.sum_range | self.term if self.chooses else self.config.sum_range
 
     @property
     def bn_product(self) -> Range:
@@ -64,13 +81,18 @@ class Datapath:
     @property
     def total(self) -> Range:
         """Return the range at `total_fraction`, a partial sum on its way to the output included."""
-        total = self.bn_total if self.config.batch_norm else self.affine
-        return total | (self.sum << self.sum_alignment) if self.config.partial_sum else total
+        if self.config.batch_norm:
+            return self.bn_total
+        return (self.sum << self.compression) | self.affine if self.chooses else self.affine
 
     @property
-    def sum_alignment(self) -> int:
-        """Return the bits between a partial sum's fraction and `total_fraction`."""
-        return self.total_fraction - self.config.sum_fraction
+    def sum_position(self) -> int:
+        """Return the bit of the total at which a partial sum on its way to the output stands.
+
+        It passes batch norm with scale code 1, shift 0 and no offset: a product like any other.
+        """
+        below = self.config.bn_scale.fraction if self.config.batch_norm else 0
+        return self.total_fraction - self.config.sum_fraction - below
 
     @property
     def residual_product(self) -> Range:

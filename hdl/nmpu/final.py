@@ -4,12 +4,15 @@ from amaranth.hdl import Module, Mux
 
 from golden_model.fixed import Range, Rounding
 from golden_model.nmpu_config import Columns
-from hdl.fixed import Number, complement, round_shift, saturate
+from hdl.fixed import Number, round_shift, saturate
 from hdl.nmpu.stage import FLAG, Stage
 
 
 class BatchNormMultiply(Stage):
-    """product = (negate ? -sum : sum) * scale. Latency 1."""
+    """product = sum * (negate ? -scale : scale). Latency 1.
+
+    A sum that is not the last passes with scale code 1 and neither sign, shift nor offset: a product like any other.
+    """
 
     latency = 1
 
@@ -24,25 +27,22 @@ class BatchNormMultiply(Stage):
         return {"product": self.path.bn_product}
 
     def compute(self, m: Module, lane: str, **inputs: Number) -> dict[str, Number]:
-        """Return the signed product."""
-        total = inputs["sum"].value
-        signed = Number(Mux(inputs["bn_negate"].value, -total, total), self.path.sum | -self.path.sum)
-        return {"product": signed * inputs["bn_scale"]}
+        """Return the signed product; the short operand is negated."""
+        scale = inputs["bn_scale"]
+        signed = Number(Mux(inputs["bn_negate"].value, -scale.value, scale.value), scale.range | -scale.range)
+        return {"product": inputs["sum"] * signed.named(m, f"signed_scale{lane}")}
 
 
 class BatchNormAdd(Stage):
-    """total = last ? product / 2**shift + offset : sum, exact, with bn_fraction + max_bn_shift fraction bits.
-
-    Latency 0.
-    """
+    """total = product / 2**shift + offset, exact, with bn_fraction + max_bn_shift fraction bits. Latency 0."""
 
     @property
     def inputs(self) -> dict[str, Range]:
-        """Return the product, the column's offset and shift, and the sum that passes where the tile is not the last."""
+        """Return the product and the column's offset and shift."""
         inputs = {"product": self.path.bn_product, "bn_offset": self.config.bn_offset.range}
         if self.config.max_bn_shift:
             inputs["bn_shift"] = Columns.ranges(self.config)["bn_shift"]
-        return inputs | {"sum": self.path.sum, "last": FLAG} if self.config.partial_sum else inputs
+        return inputs
 
     @property
     def outputs(self) -> dict[str, Range]:
@@ -51,15 +51,11 @@ class BatchNormAdd(Stage):
 
     def compute(self, m: Module, lane: str, **inputs: Number) -> dict[str, Number]:
         """Return the total."""
-        config, path = self.config, self.path
+        config, path, largest = self.config, self.path, self.config.max_bn_shift
         product = inputs["product"] << (config.bn_fraction - config.sum_fraction - config.bn_scale.fraction)
-        if config.max_bn_shift:
-            product = product.aligned(complement(config.max_bn_shift, [inputs["bn_shift"]]), config.max_bn_shift)
-        total = product + (inputs["bn_offset"] << (path.total_fraction - config.bn_offset.fraction))
-        if config.partial_sum:
-            passing = inputs["sum"] << path.sum_alignment
-            return {"total": Number(Mux(inputs["last"].value, total.value, passing.value), path.total)}
-        return {"total": total}
+        if largest:
+            product = product.aligned(inputs["bn_shift"].value, largest)
+        return {"total": product + (inputs["bn_offset"] << (path.total_fraction - config.bn_offset.fraction))}
 
 
 class Relu(Stage):
@@ -121,7 +117,7 @@ class AddResidual(Stage):
         path, largest = self.path, self.config.max_residual_shift
         product = inputs["residual_product"]
         if largest:
-            product = product.aligned(complement(largest, [inputs["residual_shift"]]), largest)
+            product = product.aligned(inputs["residual_shift"].value, largest)
         product = product << (path.final_fraction - path.residual_fraction)
         return {"final": (inputs["total"] << (path.final_fraction - path.total_fraction)) + product}
 

@@ -2,7 +2,7 @@
 
 from typing import Any, TypeAlias
 
-from amaranth.hdl import Cat, Module, Shape, Signal
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal
 
 from hdl.nmpu.stage import Stage
 
@@ -29,10 +29,7 @@ class Pipeline:
         """Return the lanes one cycle later; 0 where `only_if` is 0."""
         kept = Signal(sum(len(lane) for lane in lanes), name=name, reset_less=True)
         with self.m.If(self.advance):
-            self.m.d.sync += kept.eq(Cat(lanes))
-            if only_if is not None:
-                with self.m.If(~only_if):
-                    self.m.d.sync += kept.eq(0)
+            self.m.d.sync += kept.eq(Cat(lanes if only_if is None else (Mux(only_if, lane, 0) for lane in lanes)))
         return split(kept, lanes[0].shape(), self.units)
 
     def place(self, stage: Stage, **inputs: Any) -> dict[str, Lanes]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from golden_model.nmpu_config import NmpuConfig
-from hdl.nmpu.accumulate import Accumulate, Choose, Compress
+from hdl.nmpu.accumulate import Accumulate, Compress
 from hdl.nmpu.affine import Affine, Multiply
 from hdl.nmpu.datapath import Datapath
 from hdl.nmpu.final import AddResidual, BatchNormAdd, BatchNormMultiply, Relu, Requantise, ResidualMultiply
@@ -20,13 +20,11 @@ class Schedule:
     def stages(self) -> list[type]:
         """Return the stages that exist, in the order of the data."""
         config = self.config
-        several = config.partial_sum and not config.batch_norm
         exists = {
             Store: True,
             Multiply: True,
             Affine: True,
             Compress: Datapath(config).sums,
-            Choose: several,
             Accumulate: Datapath(config).sums,
             BatchNormMultiply: config.batch_norm,
             BatchNormAdd: config.batch_norm,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Signal, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -42,28 +42,50 @@ class Store(wiring.Component):
         """Return the module."""
         m = Module()
         units, columns = self.config.units, self.config.columns
-        word = Signal(shape(Range(0, columns - 1)))
-        lane = Signal(units)
+        word, lane = self._decode(m)
+        low = 0
+        for index, (name, field) in enumerate(self.fields.items()):
+            enable = Signal(units, name=f"{name}_write")
+            m.d.comb += enable.eq(Mux(self.en & self.mask[index], lane, 0))
+            value = self.data[low : low + field.width]
+            row = self._registers if columns == 1 else self._memory
+            m.d.comb += getattr(self, name).eq(row(m, name, field.width, word, enable, value))
+            low += field.width
+        return m
+
+    def _decode(self, m: Module) -> tuple[Any, Any]:
+        """Return word and lane (one bit a lane) of the column to write: column = word * units + lane."""
+        units, columns = self.config.units, self.config.columns
+        word, lane = Signal(shape(Range(0, columns - 1))), Signal(units)
         if units & (units - 1):
-            with m.Switch(self.column):
-                for column in range(units * columns):
-                    with m.Case(column):
-                        m.d.comb += [word.eq(column // units), lane.eq(1 << (column % units))]
+            m.d.comb += word.eq(sum((self.column >= t * units for t in range(1, columns)), Const(0, 1)))
+            m.d.comb += lane.eq(1 << (self.column - word * units)[: (units - 1).bit_length()])
         else:
             bits = units.bit_length() - 1
             m.d.comb += [word.eq(self.column[bits:]), lane.eq(1 << self.column[:bits])]
-        low = 0
-        for index, (name, field) in enumerate(self.fields.items()):
-            rows = memory.Memory(shape=data.ArrayLayout(unsigned(field.width), units), depth=columns, init=[])
-            m.submodules[name] = rows
-            write, read = rows.write_port(granularity=1), rows.read_port()
-            m.d.comb += [
-                write.addr.eq(word),
-                write.en.eq(lane & (self.en & self.mask[index]).replicate(units)),
-                write.data.as_value().eq(self.data[low : low + field.width].replicate(units)),
-                read.addr.eq(getattr(self, f"{name}_word")),
-                read.en.eq(self.enable),
-                getattr(self, name).eq(read.data.as_value()),
-            ]
-            low += field.width
-        return m
+        return word, lane
+
+    def _memory(self, m: Module, name: str, width: int, word: Any, enable: Any, value: Any) -> Any:
+        """Return what was read of one field: a row a word, all lanes side by side."""
+        units = self.config.units
+        rows = memory.Memory(shape=data.ArrayLayout(unsigned(width), units), depth=self.config.columns, init=[])
+        m.submodules[name] = rows
+        write, read = rows.write_port(granularity=1), rows.read_port()
+        m.d.comb += [
+            write.addr.eq(word),
+            write.en.eq(enable),
+            write.data.as_value().eq(value.replicate(units)),
+            read.addr.eq(getattr(self, f"{name}_word")),
+            read.en.eq(self.enable),
+        ]
+        return read.data.as_value()
+
+    def _registers(self, m: Module, name: str, width: int, word: Any, enable: Any, value: Any) -> Any:
+        """Return what was read of one field where a lane has one column: a register and its copy in the pipeline."""
+        units = self.config.units
+        kept, read = (Signal(width * units, name=f"{name}_{part}", reset_less=True) for part in ("kept", "read"))
+        lanes = [Mux(enable[u], value, kept[u * width : (u + 1) * width]) for u in range(units)]
+        m.d.sync += kept.eq(Cat(lanes))
+        with m.If(self.enable):
+            m.d.sync += read.eq(kept)
+        return read

@@ -9,7 +9,7 @@ from amaranth.lib.stream import Interface
 from golden_model.fixed import Range
 from golden_model.nmpu_config import NmpuConfig
 from hdl.fixed import shape
-from hdl.nmpu.accumulate import Accumulate, Choose, Compress
+from hdl.nmpu.accumulate import Accumulate, Compress
 from hdl.nmpu.affine import Affine, Multiply
 from hdl.nmpu.datapath import Datapath
 from hdl.nmpu.final import AddResidual, BatchNormAdd, BatchNormMultiply, Relu, Requantise, ResidualMultiply
@@ -46,7 +46,7 @@ class Nmpu(wiring.Component):
         m.d.comb += [advance.eq(~self.o.valid | self.o.ready), self.i.ready.eq(advance)]
         valids, words = self._control(m, advance)
         layer = self._layer(m)
-        fields = self._store(m, advance, words)
+        fields = self._store(m, advance, words, layer)
         saturated = self._datapath(m, advance, fields, layer)
         self._flags(m, saturated, advance & valids[-2], words[-1])
         return m
@@ -71,7 +71,7 @@ class Nmpu(wiring.Component):
             m.d.sync += [kept.eq(getattr(self.layer.data, name)) for name, kept in registers.items()]
         return registers
 
-    def _store(self, m: Module, advance: Any, words: list[Any]) -> dict[str, Lanes]:
+    def _store(self, m: Module, advance: Any, words: list[Any], layer: dict[str, Any]) -> dict[str, Lanes]:
         m.submodules.store = store = Store(self.config)
         m.d.comb += [
             store.en.eq(self.write.en),
@@ -80,9 +80,17 @@ class Nmpu(wiring.Component):
             store.data.eq(self.write.data.as_value()),
             store.enable.eq(advance),
         ]
-        fields = parameter_fields(self.config)
-        m.d.comb += [getattr(store, f"{n}_word").eq(words[self.schedule.reader(n) - 1]) for n in fields]
-        return {name: split(getattr(store, name), field, self.config.units) for name, field in fields.items()}
+        lanes = {}
+        for name, field in parameter_fields(self.config).items():
+            m.d.comb += getattr(store, f"{name}_word").eq(words[self.schedule.reader(name) - 1])
+            row = getattr(store, name)
+            if name.startswith("bn_") and self.config.partial_sum:
+                # a sum that is not the last passes batch norm as sum * 1
+                one = Cat(Const(1, field.width) for _ in range(self.config.units)) if name == "bn_scale" else 0
+                row = Signal.like(row, name=name)
+                m.d.comb += row.eq(Mux(layer["last"], getattr(store, name), one))
+            lanes[name] = split(row, field, self.config.units)
+        return lanes
 
     def _entry(self, m: Module, advance: Any) -> dict[str, Lanes]:
         """Return the input register: the payload as it came, one list of lanes a field."""
@@ -112,21 +120,20 @@ class Nmpu(wiring.Component):
             now["received"] = keep("received", entry["received"], only_if=layer["receive"])
         now |= place(Affine(config), **now, **fields, layer_shift=layer.get("shift"))
         if path.sums:
-            now |= place(Compress(config), **now)
-            now |= place(Accumulate(config), **now)
-            if config.partial_sum:
-                several = layer["receive"] | ~last if not config.batch_norm else None
-                flags = keep("sum_saturated", now["saturated"], only_if=several)
-            if config.batch_norm:
-                now["sum"] = keep("sum", now["sum"])
+            rounded = layer["receive"] | ~last if path.chooses else None
+            now |= place(Compress(config), **now, rounded=rounded)
+            now |= place(Accumulate(config), **now, rounded=rounded)
+            flags = keep("sum_saturated", now["saturated"]) if config.partial_sum else None
+            if path.chooses:
+                rests = now.get("rest", [Const(0, 0)] * config.units)
+                pairs = zip(rests, now["sum"], strict=True)
+                now["total"] = keep("total", [Cat(rest, total).as_signed() for rest, total in pairs])
             else:
-                now["total"] = keep("total", place(Choose(config), **now, rounded=several)["chosen"])
+                now["sum"] = keep("sum", now["sum"])
         if config.batch_norm:
-            products = place(BatchNormMultiply(config), **now, **fields)
-            now["product"] = keep("product", products["product"])
-            if config.partial_sum:
-                flags, now["sum"] = keep("bn_saturated", flags), keep("bn_sum", now["sum"])
-            now |= place(BatchNormAdd(config), **now, **fields, last=last)
+            now["product"] = keep("product", place(BatchNormMultiply(config), **now, **fields)["product"])
+            flags = keep("bn_saturated", flags) if config.partial_sum else None
+            now |= place(BatchNormAdd(config), **now, **fields)
         if config.residual:
             residual = entry["residual"]
             for step in range(2, self.schedule.step(AddResidual)):
@@ -143,7 +150,8 @@ class Nmpu(wiring.Component):
         lanes = []
         for u in range(config.units):
             if config.partial_sum:
-                low, width = path.final_fraction - config.sum_fraction, config.sum_range.signed_bits
+                low = path.sum_position + path.final_fraction - path.total_fraction
+                width = config.sum_range.signed_bits
                 code, total = results["code"][u], now["total"][u][low : low + width]
                 lanes += [Mux(last, code, 0), Mux(last, 0, total)]
                 results["saturated"][u] = flags[u] | (results["saturated"][u] & last)
@@ -159,11 +167,8 @@ class Nmpu(wiring.Component):
         """Set the sticky flags of the word that enters the output register; a write clears."""
         units = self.config.units
         arrived, cleared = Signal.like(self.flags), Signal.like(self.flags)
-        with m.If(arrives):
-            with m.Switch(word):
-                for t in range(self.config.columns):
-                    with m.Case(t):
-                        m.d.comb += arrived[t * units : (t + 1) * units].eq(Cat(saturated))
+        row = Signal(units)
+        m.d.comb += [row.eq(Cat(saturated)), arrived.eq(Mux(arrives, row, 0) << (word * units))]
         with m.If(self.write.en):
             m.d.comb += cleared.eq(1 << self.write.column)
         with m.If(self.layer.en):

@@ -51,6 +51,7 @@ class Checker:
         self.mode = Mode()
         self._flight: deque[Expected] = deque()
         self._coming: list[tuple[str, int]] = []
+        self._next = 0
         self._position = 0
         self._certain = 0
         self._possible = 0
@@ -75,10 +76,8 @@ class Checker:
         """Return whether a vector has begun and not ended at the input."""
         return self._position != 0
 
-    def expect(self, batch: Batch) -> None:
-        """Compute what the words of a batch must become."""
-        if self._flight or self._position:
-            raise RuntimeError("a batch begins while words of another are in the unit")
+    def expectations(self, batch: Batch) -> list[tuple[str, int]]:
+        """Return what the words of a batch must become, and the flags that each sets, lane 0 in bit 0."""
         values, saturated = batch.expected(self.config)
         values = lanes(self.config, np.asarray(values))
         nothing = np.zeros_like(values)
@@ -86,8 +85,13 @@ class Checker:
         raised = lanes(self.config, np.broadcast_to(np.asarray(saturated), batch.words.first.shape))
         packed = np.packbits(raised, axis=1, bitorder="little")
         masks = [int.from_bytes(row.tobytes(), "little") for row in packed]
-        self._coming = list(zip(self._output.text(fields), masks, strict=True))
-        self._next = 0
+        return list(zip(self._output.text(fields), masks, strict=True))
+
+    def expect(self, expectations: list[tuple[str, int]]) -> None:
+        """Begin a batch."""
+        if self._flight or self._position:
+            raise RuntimeError("a batch begins while words of another are in the unit")
+        self._coming, self._next = expectations, 0
 
     def accept(self, cycle: int) -> None:
         """Note that the unit took the next word."""

@@ -172,14 +172,49 @@ CASES = (
 
 
 EXTRA_CASES = (
-    # Everything on, at full width: the slow end of the speed measurement.
+    # Every stage, at full width, without cuts and shifts: what the speed of the slow end is measured on.
+    Case(name="all_stages_64x4", config=NmpuConfig(batch_norm=True), corners=2),
+    # Every stage and every option.
     Case(
-        name="every_stage_64x4",
+        name="every_option_64x4",
         config=NmpuConfig(max_layer_shift=4, max_column_shift=7, batch_norm=True, cut_pre=1, cut_post=1),
         corners=2,
     ),
+    # Every stage and option on, narrow, so that proofs of equivalence end; every code of every field is allowed.
+    Case(
+        name="faulty_every_2x2",
+        config=NmpuConfig(
+            input_bits=6,
+            scale=UQ(1, 4),
+            offset=SQ(4, 1),
+            max_layer_shift=3,
+            max_column_shift=1,
+            batch_norm=True,
+            bn_scale=UQ(1, 3),
+            bn_offset=SQ(4, 1),
+            max_bn_shift=3,
+            cut_pre=1,
+            cut_post=1,
+            residual_input=SQ(5, 0),
+            residual_scale=UQ(1, 3),
+            max_residual_shift=3,
+            max_tiles=2,
+            output=Format(True, 5, 0, symmetric=True),
+            units=2,
+            columns=2,
+        ),
+        words=600,
+        corners=32,
+    ),
+    # The paper's formats, two counts, four columns a lane, partial sums, a column shift.
+    Case(
+        name="faulty_dual_1x4",
+        config=NmpuConfig(residual=False, max_column_shift=3, units=1, columns=4),
+        words=600,
+        corners=24,
+    ),
 )
-"""Configurations that are not part of the regression."""
+"""Configurations that are not part of the regression: for the speed measurement, and for faults."""
 
 
 def case(name: str) -> Case:

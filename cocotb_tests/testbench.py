@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import cycle, repeat
+from typing import NamedTuple
 
 import numpy as np
 from cocotb.clock import Clock
@@ -27,25 +28,37 @@ PATIENCE = 200
 """Cycles without any progress after which a bench gives up; the longest stall is 40."""
 
 
+class Prepared(NamedTuple):
+    """A scenario's words as they stand at the ports."""
+
+    batch: Batch
+    """With the parameters that hold while it runs."""
+    packed: list[int]
+    """At the input."""
+    expectations: list[tuple[str, int]]
+    """At the output, with the flags that each word sets."""
+
+
 class Testbench:
     """Runs scenarios on the unit.
 
     Parameters: `latency`, the component's own number; `watch`, whether flags and `idle` are read in every cycle (they
-    are always read around a batch).
+    are always read around a batch); `cover`, whether bins are counted from the golden intermediates.
     """
 
     __test__ = False  # for pytest: this is no test class
 
-    def __init__(self, dut: Handle, config: NmpuConfig, *, latency: int, seed: int = 0, watch: bool = True) -> None:
-        self.config, self.latency, self.watch = config, latency, watch
+    def __init__(
+        self, dut: Handle, config: NmpuConfig, *, latency: int, seed: int = 0, watch: bool = True, cover: bool = True
+    ) -> None:
+        self.config, self.latency, self.watch, self.cover = config, latency, watch, cover
         self.rng = np.random.default_rng([seed, 1])
         self.checker = Checker(config)
         self.bins = self.checker.bins
         self.driver = Driver(dut, config, self.rng)
         self.monitor = Monitor(dut)
         self.loader = Loader(dut, config, self.rng)
-        self._rst, self._edge = dut.rst, RisingEdge(dut.clk)
-        self._clock = Clock(dut.clk, 10, unit="ns", impl="gpi")
+        self._rst, self._clk, self._edge = dut.rst, dut.clk, RisingEdge(dut.clk)
         self._lane = input_lane(config)
         self.cycle = 0
         self.streaming = 0.0
@@ -53,7 +66,7 @@ class Testbench:
 
     async def start(self) -> None:
         """Start the clock and reset the unit."""
-        self._clock.start(start_high=False)
+        Clock(self._clk, 10, unit="ns", impl="gpi").start(start_high=False)
         await self.reset(1)
 
     async def _tick(self) -> None:
@@ -86,25 +99,40 @@ class Testbench:
         if ready != "1" and not (ready == "0" and pressed):
             raise Mismatch("protocol", f"ready is {ready} without back pressure")
 
-    async def run(self, scenario: Scenario) -> int:
-        """Load, stream and check one scenario; return the words that came out right."""
+    def prepare(self, scenario: Scenario) -> Prepared:
+        """Return what the words of a scenario are at the ports; it can be run again on a unit in the same state."""
         batch = scenario.batch
         if scenario.load is Load.KEEP:
             batch = replace(batch, columns=self.checker.columns, mode=self.checker.mode)
+        packed = self._lane.pack({name: lanes(self.config, getattr(batch.words, name)) for name in self._lane.names})
+        return Prepared(batch, packed, self.checker.expectations(batch))
+
+    async def run(self, scenario: Scenario, prepared: Prepared | None = None) -> int:
+        """Load, stream and check one scenario; return the words that came out right."""
+        if prepared is None:
+            prepared = self.prepare(scenario)
+        if scenario.load is Load.KEEP:
             self.bins["reset.parameters_kept"] += scenario.reset_after is None
         else:
-            await self._load(batch, scenario.load)
+            await self._load(prepared.batch, scenario.load)
         before = self.checker.words
-        self.checker.expect(batch)
-        packed = self._lane.pack({name: lanes(self.config, getattr(batch.words, name)) for name in self._lane.names})
+        self.checker.expect(prepared.expectations)
         began = time.process_time()
-        await self._stream(packed, scenario)
+        await self._stream(prepared.packed, scenario)
         self.streaming += time.process_time() - began
-        if scenario.reset_after is None:
-            self.checker.cover(batch)
-            if scenario.source is scenario.sink is Stall.NEVER:
-                self.bins["stream.full_speed"] += 1
+        if scenario.reset_after is None and self.cover:
+            self.checker.cover(prepared.batch)
+            self.bins["stream.full_speed"] += scenario.source is scenario.sink is Stall.NEVER
         return self.checker.words - before
+
+    async def scrub(self) -> None:
+        """Fill parameter store and layer registers with junk."""
+        for column in range(self.config.units * self.config.columns):
+            fields = self.loader.columns
+            self.loader.column(column, (1 << len(fields.fields)) - 1, junk(self.rng, fields.bits))
+            self.loader.layer_registers({field.name: junk(self.rng, field.bits) for field in self.loader.layer.fields})
+            await self._tick()
+        self.loader.rest()
 
     def _writes(self, columns: Columns, how: Load) -> Iterator[tuple[int, dict[str, int]]]:
         """Yield the column writes of a load, in the order of the columns: the fields that each takes over."""
@@ -118,8 +146,10 @@ class Testbench:
             groups = self.rng.integers(3, size=len(changed))
             for group in range(3):
                 part = {name: codes[name] for name, own in zip(changed, groups, strict=True) if own == group}
-                if part or self.rng.random() < 0.05:
+                if part:
                     yield column, part
+            if self.rng.random() < 0.25:
+                yield column, {}
 
     async def _load(self, batch: Batch, how: Load) -> None:
         """Write the parameters of a batch in random order: a column a cycle, the layer registers with one or alone."""

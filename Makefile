@@ -16,7 +16,7 @@ demo: $(STAMP) ## the main job on the embedded digits: Verilog, its verification
 	@$(MAKE) --no-print-directory simulator || echo "going on without it: the verification step is left out"
 	@echo; echo "== 1 of 3: the unit as Verilog"
 	$(BIN)/nmpu elaborate nmpu -o $(OUT)/nmpu.v
-	@echo; head -n 24 $(OUT)/nmpu.v; echo "... $$(wc -l < $(OUT)/nmpu.v) lines: $(OUT)/nmpu.v"
+	@echo "Its ports:"; sed '/^endmodule/q' $(OUT)/nmpu.v | grep -E '^  (input|output)'
 	@echo; echo "== 2 of 3: the same Verilog in a simulator, against the golden model"
 	@if command -v iverilog > /dev/null; then set -x; $(BIN)/nmpu verify --quick; else echo "left out: no iverilog"; fi
 	@echo; echo "== 3 of 3: what the unit costs in accuracy: handwritten digits on the hermes tile"

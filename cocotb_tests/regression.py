@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from amaranth.hdl import UnusedElaboratable
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -215,10 +216,12 @@ def verify(
 
 def print_summary(summary: Summary, console: Console) -> None:
     """Print the table of a regression, what differed, and which points of the plan were not met."""
-    table = Table(title=f"{summary.unit} against its golden model, tolerance 0, seed {summary.seed}")
-    table.add_column("configuration")
-    for name in ("words", "corners", "codes", "cycles", "stalls", "loads", "resets", "bins", "seconds", "mismatches"):
-        table.add_column(name, justify="right")
+    table = Table(
+        title=f"{summary.unit} against its golden model, tolerance 0, seed {summary.seed}", box=box.SIMPLE, padding=0
+    )
+    table.add_column("configuration", no_wrap=True)
+    for name in ("words", "corners", "codes", "cycles", "stalls", "loads", "resets", "bins", "s", "differ"):
+        table.add_column(name, justify="right", no_wrap=True)
     for row in summary.rows:
         numbers = (row.words, row.corners, row.codes, row.cycles, row.stalls, row.loads, row.resets, row.bins)
         verdict = "[red]yes[/]" if row.mismatches else "[green]0[/]"

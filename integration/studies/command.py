@@ -261,10 +261,12 @@ def print_table(result: Evaluation, console: Console) -> None:
     table = Table(
         title=f"{result.network} on {result.dataset}, {result.images} images, {result.preset.name}, {seeds}",
         box=box.SIMPLE,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
     )
-    table.add_column("", no_wrap=True)
-    for heading in ("top-1 %", "drop", "SE seeds", "SE images", "worse/better", "clipped", "s"):
-        table.add_column(heading, justify="right")
+    table.add_column("")
+    for heading in ("top-1\n%", "\ndrop", "SE\nseeds", "SE\nimages", "worse/\nbetter", "\nclipped", "\ns"):
+        table.add_column(heading, justify="right", no_wrap=True)
     drops = result.drops()
 
     def points(value: float) -> str:

@@ -1,8 +1,8 @@
 """Fixed-point arithmetic in hardware: the twin of `golden_model.fixed`, as combinational expressions.
 
 A `Number` is an Amaranth value together with the `Range` it lies in; every width is derived from that range, so that
-nothing can overflow. Shift distances are constants: a unit with run-time shifts aligns its operands to one constant
-fraction first (exactly), which leaves the rounding constants fixed.
+nothing can overflow. A unit with run-time shifts aligns its operands to one constant fraction first (exactly): rounding
+then cuts at a constant bit.
 """
 
 from dataclasses import dataclass
@@ -67,7 +67,7 @@ class Number:
         return Number(low.as_signed() if Shape.cast(self.value.shape()).signed else low, self.range << bits)
 
     def aligned(self, shift: Any, largest: int) -> "Number":
-        """Return the number times 2**(largest - shift), `shift` a run-time value up to `largest`: exact, one shifter."""
+        """Return the number times 2**(largest - shift), `shift` a run-time value up to `largest`: exact."""
         up = self << largest
         return Number(up.value >> shift, self.range | up.range)
 
@@ -103,14 +103,21 @@ def add_carry(m: Module, first: Number, second: Number, carry: Any, name: str) -
     """Return first + second + carry, carry one bit, with a single adder: the carry enters one bit below."""
     of = first.range + second.range + Range(0, 1)
     wire = Signal(shape(of << 1 | Range(1, 1)), name=name)
-    m.d.comb += wire.eq(_cat(Const(1, 1), first) + _cat(carry, second))
+    m.d.comb += wire.eq(_above(Const(1, 1), first.value) + _above(carry, second.value))
     return Number(_upper(wire, 1), of)
 
 
-def _cat(low: Any, number: Number) -> Any:
-    """Return the number with one bit below it, signed where the number is."""
-    value = Cat(low, number.value)
-    return value.as_signed() if Shape.cast(number.value.shape()).signed else value
+def add_negated(m: Module, first: Number, negate: Any, second: Number, name: str) -> Number:
+    """Return (negate ? -first : first) + second with a single adder: -x is ~x and a carry."""
+    flipped = Number(Mux(negate, ~first.value, first.value), first.range | Range(~first.range.hi, ~first.range.lo))
+    total = add_carry(m, flipped, second, negate, name)
+    return Number(total.value, (first.range | -first.range) + second.range)
+
+
+def _above(low: Any, value: Any) -> Any:
+    """Return the value with one bit below it."""
+    wide = Cat(low, value)
+    return wide.as_signed() if Shape.cast(value.shape()).signed else wide
 
 
 def round_shift(number: Number, bits: int, mode: Rounding) -> Number:

@@ -1,16 +1,11 @@
 """Verilog text of a unit: the same text for the same configuration, on every machine."""
 
-import os
 import subprocess
 import sys
-import tempfile
-from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 from amaranth.back import rtlil
 
-from golden_model.errors import UserError
 from synth.registry import unit
 
 PASSES = (

@@ -1,6 +1,6 @@
 """Compression to guard precision and the adder for the partial sum of the tile before."""
 
-from amaranth.hdl import Const, Module, Mux
+from amaranth.hdl import Cat, Const, Module, Mux
 
 from golden_model.fixed import Range
 from hdl.fixed import Number, add_carry, rounding_carry, saturate
@@ -22,47 +22,52 @@ class Compress(Stage):
     @property
     def outputs(self) -> dict[str, Range]:
         """Return floor(T), the carry that rounds it, the bits below it."""
-        rest = {"rest": Range(0, (1 << self.path.compression) - 1)} if self.path.chooses and self.path.compression else {}
-        return {"term": self.path.term, "carry": FLAG} | rest
+        outputs = {"term": self.path.term, "carry": FLAG}
+        return outputs | {"rest": self.path.rest} if self.path.keeps_rest else outputs
 
-    def compute(self, m: Module, lane: str, **inputs: Number) -> dict[str, Number]:
+    def compute(self, m: Module, name: str, **inputs: Number) -> dict[str, Number]:
         """Return floor(T), the carry that rounds it, the bits below it."""
         total, bits = inputs["total"], self.path.compression
         carry, rest = rounding_carry(total, bits, self.config.rounding), total.value[:bits]
         if self.path.chooses:
-            rounded = inputs["rounded"].value
-            carry, rest = carry & rounded, Mux(rounded, 0, rest)
-        return {"term": total >> bits, "carry": Number(carry, FLAG), "rest": Number(rest, Range(0, (1 << bits) - 1))}
+            carry, rest = carry & inputs["rounded"].value, Mux(inputs["rounded"].value, 0, rest)
+        return {"term": total >> bits, "carry": Number(carry, FLAG), "rest": Number(rest, self.path.rest)}
 
 
 class Accumulate(Stage):
-    """sum = saturate(term + carry + received, sum_range); `saturated` tells that it was clipped.
+    """total = saturate(term + carry + received, sum_range); `sum_saturated` tells that it was clipped.
 
     `received` is 0 for the first tile. In a unit without partial sums (batch norm alone) only the carry is added. Where
-    `rounded` is 0 (a column of one tile) nothing is clipped, and the sum with the rest below it is T again. Latency 1.
+    there is a choice, the total has T's fraction: the rest stands below the sum, and where `rounded` is 0 (a column of
+    one tile) nothing is clipped, so that it is T again. Latency 1.
     """
 
     latency = 1
 
     @property
     def inputs(self) -> dict[str, Range]:
-        """Return the term, its carry, what was received, and the compression's choice."""
+        """Return the term, its carry, what was received, and the compression's choice with the rest."""
         inputs = {"term": self.path.term, "carry": FLAG}
         if self.config.partial_sum:
             inputs["received"] = self.config.sum_range
-        return inputs | {"rounded": FLAG} if self.path.chooses else inputs
+        if self.path.chooses:
+            inputs["rounded"] = FLAG
+        return inputs | {"rest": self.path.rest} if self.path.keeps_rest else inputs
 
     @property
     def outputs(self) -> dict[str, Range]:
         """Return the sum and its flag."""
-        return {"sum": self.path.sum, "saturated": FLAG} if self.config.partial_sum else {"sum": self.path.sum}
+        total = {"total": self.path.total if self.path.chooses else self.path.sum}
+        return total | {"sum_saturated": FLAG} if self.config.partial_sum else total
 
-    def compute(self, m: Module, lane: str, **inputs: Number) -> dict[str, Number]:
+    def compute(self, m: Module, name: str, **inputs: Number) -> dict[str, Number]:
         """Return the sum and its flag."""
         received = inputs.get("received", Number(Const(0, 1), Range(0, 0)))
-        total = add_carry(m, inputs["term"], received, inputs["carry"].value, f"carried{lane}")
+        total = add_carry(m, inputs["term"], received, inputs["carry"].value, f"{name}_carried")
         if not self.config.partial_sum:
-            return {"sum": total}
+            return {"total": total}
         only_if = inputs["rounded"].value if self.path.chooses else None
-        kept, clipped = saturate(m, total, self.config.sum_range, f"several{lane}", only_if, self.path.term)
-        return {"sum": kept, "saturated": clipped}
+        kept, clipped = saturate(m, total, self.config.sum_range, f"{name}_sum", only_if, self.path.term)
+        if "rest" in inputs:
+            kept = Number(Cat(inputs["rest"].value, kept.value).as_signed(), self.path.total)
+        return {"total": kept, "sum_saturated": clipped}

@@ -6,7 +6,7 @@ stage has F + max_shift fraction bits whatever k is, the value being exactly the
 
 from dataclasses import dataclass
 
-from golden_model.fixed import Range
+from golden_model.fixed import Range, Rounding
 from golden_model.nmpu_config import Input, NmpuConfig
 
 
@@ -17,10 +17,17 @@ class Datapath:
     config: NmpuConfig
 
     @property
+    def negates_late(self) -> bool:
+        """Return whether the adder negates the product of a signed code: flipped bits and a carry, no cut between."""
+        return self.config.input is Input.CODE and not self.config.cut_pre
+
+    @property
     def product(self) -> Range:
         """Return one product, without the `cut_pre` low bits that are dropped from it."""
-        product = self.config.product_range
-        return Range(product.lo >> self.config.cut_pre, product.hi >> self.config.cut_pre)
+        entry = self.config.input_range
+        if self.config.input is Input.CODE and not self.negates_late:
+            entry = entry | -entry
+        return (entry * self.config.scale.range).round_shift(self.config.cut_pre, Rounding.FLOOR)
 
     @property
     def affine_fraction(self) -> int:
@@ -48,6 +55,16 @@ class Datapath:
         return self.affine_fraction - self.config.sum_fraction
 
     @property
+    def keeps_rest(self) -> bool:
+        """Return whether bits below a sum's fraction travel with it, for the column of one tile."""
+        return self.chooses and self.compression > 0
+
+    @property
+    def rest(self) -> Range:
+        """Return the bits of T below a sum's fraction."""
+        return Range(0, (1 << self.compression) - 1)
+
+    @property
     def term(self) -> Range:
         """Return floor(T) at a sum's fraction, before the carry that rounds it."""
         return Range(self.affine.lo >> self.compression, self.affine.hi >> self.compression)
@@ -61,15 +78,16 @@ class Datapath:
 
     @property
     def bn_product(self) -> Range:
-        """Return the signed product of the batch-norm stage."""
-        product = self.sum * self.config.bn_scale.range
-        return product | -product
+        """Return the product of the batch-norm stage, not yet negated."""
+        return self.sum * self.config.bn_scale.range
 
     @property
     def bn_total(self) -> Range:
         """Return the batch norm's result at `total_fraction`; the widest is that of shift 0."""
         config = self.config
-        product = self.bn_product << (config.bn_fraction - config.sum_fraction - config.bn_scale.fraction)
+        product = (self.bn_product | -self.bn_product) << (
+            config.bn_fraction - config.sum_fraction - config.bn_scale.fraction
+        )
         offset = config.bn_offset.range << (config.bn_fraction - config.bn_offset.fraction + config.max_bn_shift)
         return (product << config.max_bn_shift) + offset
 
@@ -116,8 +134,3 @@ class Datapath:
         if not self.config.residual:
             return total
         return total + (self.residual_product << (self.final_fraction - self.config.residual_scale.fraction))
-
-    @property
-    def products(self) -> int:
-        """Return how many affine products a lane has: two of counts, one of a signed code."""
-        return 2 if self.config.input is Input.COUNTS else 1

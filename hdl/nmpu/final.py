@@ -1,101 +1,108 @@
 """The stages behind the sum: batch norm, residual, ReLU, requantisation."""
 
-from amaranth.hdl import Module, Mux
+from amaranth.hdl import Module
 
 from golden_model.fixed import Range, Rounding
 from golden_model.nmpu_config import Columns
-from hdl.fixed import Number, round_shift, saturate
+from hdl.fixed import Number, add_negated, round_shift, saturate
 from hdl.nmpu.stage import FLAG, Stage
 
 
 class BatchNormMultiply(Stage):
-    """product = sum * (negate ? -scale : scale). Latency 1.
+    """product = sum * scale, negated by the adder behind.
 
     A sum that is not the last passes with scale code 1 and neither sign, shift nor offset: a product like any other.
+    Latency 1.
     """
 
     latency = 1
 
     @property
     def inputs(self) -> dict[str, Range]:
-        """Return the sum and the column's scale and sign."""
-        return {"sum": self.path.sum, "bn_scale": self.config.bn_scale.range, "bn_negate": FLAG}
+        """Return the sum and the column's scale."""
+        return {"total": self.path.sum, "bn_scale": self.config.bn_scale.range}
 
     @property
     def outputs(self) -> dict[str, Range]:
-        """Return the signed product."""
+        """Return the product."""
         return {"product": self.path.bn_product}
 
-    def compute(self, m: Module, lane: str, **inputs: Number) -> dict[str, Number]:
-        """Return the signed product; the short operand is negated."""
-        scale = inputs["bn_scale"]
-        signed = Number(Mux(inputs["bn_negate"].value, -scale.value, scale.value), scale.range | -scale.range)
-        return {"product": inputs["sum"] * signed.named(m, f"signed_scale{lane}")}
+    def compute(self, m: Module, name: str, **inputs: Number) -> dict[str, Number]:
+        """Return the product."""
+        return {"product": inputs["total"] * inputs["bn_scale"]}
 
 
 class BatchNormAdd(Stage):
-    """total = product / 2**shift + offset, exact, with bn_fraction + max_bn_shift fraction bits. Latency 0."""
+    """total = (negate ? -product : product) / 2**shift + offset, exact, with bn_fraction + max_bn_shift fraction bits.
+
+    Latency 1.
+    """
+
+    latency = 1
 
     @property
     def inputs(self) -> dict[str, Range]:
-        """Return the product and the column's offset and shift."""
-        inputs = {"product": self.path.bn_product, "bn_offset": self.config.bn_offset.range}
+        """Return the product and the column's sign, offset and shift."""
+        inputs = {"product": self.path.bn_product, "bn_negate": FLAG, "bn_offset": self.config.bn_offset.range}
         if self.config.max_bn_shift:
             inputs["bn_shift"] = Columns.ranges(self.config)["bn_shift"]
         return inputs
 
     @property
     def outputs(self) -> dict[str, Range]:
-        """Return the total."""
-        return {"total": self.path.total}
+        """Return the result."""
+        return {"total": self.path.bn_total}
 
-    def compute(self, m: Module, lane: str, **inputs: Number) -> dict[str, Number]:
-        """Return the total."""
+    def compute(self, m: Module, name: str, **inputs: Number) -> dict[str, Number]:
+        """Return the result."""
         config, path, largest = self.config, self.path, self.config.max_bn_shift
         product = inputs["product"] << (config.bn_fraction - config.sum_fraction - config.bn_scale.fraction)
         if largest:
             product = product.aligned(inputs["bn_shift"].value, largest)
-        return {"total": product + (inputs["bn_offset"] << (path.total_fraction - config.bn_offset.fraction))}
+        offset = inputs["bn_offset"] << (path.total_fraction - config.bn_offset.fraction)
+        return {"total": add_negated(m, product, inputs["bn_negate"].value, offset, f"{name}_sum")}
 
 
 class Relu(Stage):
-    """positive = enable ? max(total, 0) : total: the ReLU in front of the residual adder. Latency 0."""
+    """total = relu_before ? max(total, 0) : total: the ReLU in front of the residual adder. Latency 0."""
 
     @property
     def inputs(self) -> dict[str, Range]:
         """Return the total and the enable."""
-        return {"total": self.path.total, "relu": FLAG}
+        return {"total": self.path.total, "relu_before": FLAG}
 
     @property
     def outputs(self) -> dict[str, Range]:
         """Return the result."""
-        return {"positive": self.path.total}
+        return {"total": self.path.total}
 
-    def compute(self, m: Module, lane: str, **inputs: Number) -> dict[str, Number]:
+    def compute(self, m: Module, name: str, **inputs: Number) -> dict[str, Number]:
         """Return the result."""
-        return {"positive": inputs["total"].relu(inputs["relu"].value)}
+        return {"total": inputs["total"].relu(inputs["relu_before"].value)}
 
 
 class ResidualMultiply(Stage):
-    """product = operand * scale. Latency 0: it works beside the stage in front of the adder."""
+    """residual_product = add ? residual * scale : 0. Latency 0: it works one step before the adder, beside others."""
 
     @property
     def inputs(self) -> dict[str, Range]:
-        """Return the operand and the column's scale."""
-        return {"residual": self.config.residual_input.range, "residual_scale": self.config.residual_scale.range}
+        """Return the operand, the column's scale, and whether there is an operand."""
+        operand, scale = self.config.residual_input.range, self.config.residual_scale.range
+        return {"residual": operand, "residual_scale": scale, "add": FLAG}
 
     @property
     def outputs(self) -> dict[str, Range]:
         """Return the product."""
         return {"residual_product": self.path.residual_product}
 
-    def compute(self, m: Module, lane: str, **inputs: Number) -> dict[str, Number]:
+    def compute(self, m: Module, name: str, **inputs: Number) -> dict[str, Number]:
         """Return the product."""
-        return {"residual_product": inputs["residual"] * inputs["residual_scale"]}
+        product = inputs["residual"] * inputs["residual_scale"]
+        return {"residual_product": product.only_if(inputs["add"].value)}
 
 
 class AddResidual(Stage):
-    """final = total + product / 2**shift, exact, at the finer fraction of the two. Latency 1."""
+    """total = total + product / 2**shift, exact, at the finer fraction of the two. Latency 1."""
 
     latency = 1
 
@@ -110,20 +117,20 @@ class AddResidual(Stage):
     @property
     def outputs(self) -> dict[str, Range]:
         """Return the sum."""
-        return {"final": self.path.final}
+        return {"total": self.path.final}
 
-    def compute(self, m: Module, lane: str, **inputs: Number) -> dict[str, Number]:
+    def compute(self, m: Module, name: str, **inputs: Number) -> dict[str, Number]:
         """Return the sum."""
         path, largest = self.path, self.config.max_residual_shift
         product = inputs["residual_product"]
         if largest:
             product = product.aligned(inputs["residual_shift"].value, largest)
         product = product << (path.final_fraction - path.residual_fraction)
-        return {"final": (inputs["total"] << (path.final_fraction - path.total_fraction)) + product}
+        return {"total": (inputs["total"] << (path.final_fraction - path.total_fraction)) + product}
 
 
 class Requantise(Stage):
-    """code = saturate(relu(round_shift(final, fraction, rounding) >> cut_post), output), `saturated`: it was clipped.
+    """code = saturate(relu(round_shift(total, fraction, rounding) >> cut_post), output), `saturated`: it was clipped.
 
     The last ReLU works on the rounded number, which is shorter: rounding keeps order and 0, so the code is the same as
     if the ReLU stood in front. Latency 1.
@@ -134,18 +141,18 @@ class Requantise(Stage):
     @property
     def inputs(self) -> dict[str, Range]:
         """Return the number to round and the enable of the last ReLU."""
-        return {"final": self.path.final, "relu": FLAG} if self.config.relu else {"final": self.path.final}
+        return {"total": self.path.final} | ({"relu_after": FLAG} if self.config.relu else {})
 
     @property
     def outputs(self) -> dict[str, Range]:
         """Return the code and its flag."""
         return {"code": self.config.output.range, "saturated": FLAG}
 
-    def compute(self, m: Module, lane: str, **inputs: Number) -> dict[str, Number]:
+    def compute(self, m: Module, name: str, **inputs: Number) -> dict[str, Number]:
         """Return the code and its flag."""
-        rounded = round_shift(inputs["final"], self.path.final_fraction, self.config.rounding)
-        rounded = round_shift(rounded, self.config.cut_post, Rounding.FLOOR).named(m, f"rounded{lane}")
+        rounded = round_shift(inputs["total"], self.path.final_fraction, self.config.rounding)
+        rounded = round_shift(rounded, self.config.cut_post, Rounding.FLOOR).named(m, f"{name}_rounded")
         if self.config.relu:
-            rounded = rounded.relu(inputs["relu"].value).named(m, f"positive{lane}")
-        code, clipped = saturate(m, rounded, self.config.output.range, f"rounded{lane}")
+            rounded = rounded.relu(inputs["relu_after"].value).named(m, f"{name}_positive")
+        code, clipped = saturate(m, rounded, self.config.output.range, f"{name}_rounded")
         return {"code": code, "saturated": clipped}

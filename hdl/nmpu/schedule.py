@@ -7,54 +7,65 @@ from hdl.nmpu.accumulate import Accumulate, Compress
 from hdl.nmpu.affine import Affine, Multiply
 from hdl.nmpu.datapath import Datapath
 from hdl.nmpu.final import AddResidual, BatchNormAdd, BatchNormMultiply, Relu, Requantise, ResidualMultiply
+from hdl.nmpu.stage import Stage
 from hdl.nmpu.store import Store
+
+READERS: dict[str, type[Stage]] = {
+    "offset": Affine,
+    "shift": Affine,
+    "bn_scale": BatchNormMultiply,
+    "bn_negate": BatchNormAdd,
+    "bn_offset": BatchNormAdd,
+    "bn_shift": BatchNormAdd,
+    "residual_scale": ResidualMultiply,
+    "residual_shift": AddResidual,
+}
+"""The stage that uses a parameter field; the others go to Multiply."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """The stages of one configuration in order; each brings its latency."""
+    """The stages of one configuration in the order of the data; each brings its latency."""
 
     config: NmpuConfig
 
     @property
-    def stages(self) -> list[type]:
-        """Return the stages that exist, in the order of the data."""
-        config = self.config
-        exists = {
-            Store: True,
-            Multiply: True,
-            Affine: True,
-            Compress: Datapath(config).sums,
-            Accumulate: Datapath(config).sums,
-            BatchNormMultiply: config.batch_norm,
-            BatchNormAdd: config.batch_norm,
-            Relu: config.relu and config.residual,
-            ResidualMultiply: config.residual,
-            AddResidual: config.residual,
-            Requantise: True,
-        }
-        return [stage for stage, there in exists.items() if there]
+    def stages(self) -> list[Stage]:
+        """Return the stages that exist."""
+        config, sums = self.config, Datapath(self.config).sums
+        exists: list[tuple[type[Stage], bool]] = [
+            (Multiply, True),
+            (Affine, True),
+            (Compress, sums),
+            (Accumulate, sums),
+            (BatchNormMultiply, config.batch_norm),
+            (BatchNormAdd, config.batch_norm),
+            (ResidualMultiply, config.residual),
+            (Relu, config.relu and config.residual),
+            (AddResidual, config.residual),
+            (Requantise, True),
+        ]
+        return [stage(config) for stage, there in exists if there]
 
     @property
     def latency(self) -> int:
         """Return the cycles from an accepted word to its result at the output, without back pressure."""
-        return self.step(Requantise) + Requantise.latency
+        return Store.latency + sum(stage.latency for stage in self.stages)
 
-    def step(self, stage: type) -> int:
-        """Return the step (0: the store) in which a stage computes."""
-        return sum(before.latency for before in self.stages[: self.stages.index(stage)])
+    def step(self, stage: type[Stage]) -> int:
+        """Return the step in which a stage computes; the store is read in step 0.
+
+        The residual is multiplied one step before it is added, beside whatever works there.
+        """
+        if stage is ResidualMultiply:
+            return self.step(AddResidual) - 1
+        index = Store.latency
+        for before in self.stages:
+            if isinstance(before, stage):
+                return index
+            index += before.latency
+        raise KeyError(stage)
 
     def reader(self, field: str) -> int:
         """Return the step that uses a parameter field; the store reads it one step earlier."""
-        stages = {
-            "offset": Affine,
-            "shift": Affine,
-            "bn_scale": BatchNormMultiply,
-            "bn_negate": BatchNormMultiply,
-            "bn_offset": BatchNormAdd,
-            "bn_shift": BatchNormAdd,
-            "residual_shift": AddResidual,
-        }
-        if field == "residual_scale":
-            return self.step(AddResidual) - 1
-        return self.step(stages.get(field, Multiply))
+        return self.step(READERS.get(field, Multiply))

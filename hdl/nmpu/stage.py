@@ -1,5 +1,6 @@
 """What all stages of the unit have in common."""
 
+import re
 from typing import Any
 
 from amaranth.hdl import Module, Shape
@@ -23,7 +24,7 @@ class Stage:
     simulators follow few wide registers faster than many small modules; `component()` is the stage alone.
     """
 
-    latency = 0
+    latency: int = 0
 
     def __init__(self, config: NmpuConfig) -> None:
         self.config = config
@@ -39,19 +40,24 @@ class Stage:
         """Return the outputs that exist in this configuration."""
         raise NotImplementedError
 
-    def compute(self, m: Module, lane: str, **inputs: Number) -> dict[str, Number]:
-        """Return the outputs; names of wires end in `lane`."""
+    def compute(self, m: Module, name: str, **inputs: Number) -> dict[str, Number]:
+        """Return the outputs; names of wires begin with `name`."""
         raise NotImplementedError
+
+    @property
+    def label(self) -> str:
+        """Return the name of the stage in the hardware: `batch_norm_add`."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
 
     def place(self, m: Module, lane: str, **values: Any) -> dict[str, Any]:
         """Place the stage for one lane: values of the inputs it has (others are left aside), values of its outputs."""
-        numbers = {}
-        for name, of in self.inputs.items():
-            value = values[name]
+        numbers, name = {}, f"{self.label}{lane}"
+        for each, of in self.inputs.items():
+            value = values[each]
             signed = shape(of).signed and not Shape.cast(value.shape()).signed
-            numbers[name] = Number(value.as_signed() if signed else value, of)
-        outputs = self.compute(m, lane, **numbers)
-        return {n: Number(outputs[n].value, of).named(m, f"{n}{lane}").value for n, of in self.outputs.items()}
+            numbers[each] = Number(value.as_signed() if signed else value, of)
+        outputs = self.compute(m, name, **numbers)
+        return {n: Number(outputs[n].value, of).named(m, f"{name}_{n}").value for n, of in self.outputs.items()}
 
     def component(self) -> "Alone":
         """Return the stage as a component of its own: one lane, one port a number."""
@@ -69,6 +75,6 @@ class Alone(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         """Return the module."""
         m = Module()
-        outputs = self.stage.place(m, "_lane", **{name: getattr(self, name) for name in self.stage.inputs})
+        outputs = self.stage.place(m, "", **{name: getattr(self, name) for name in self.stage.inputs})
         m.d.comb += [getattr(self, name).eq(value) for name, value in outputs.items()]
         return m

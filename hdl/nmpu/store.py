@@ -15,9 +15,10 @@ from hdl.nmpu.ports import parameter_fields
 class Store(wiring.Component):
     """Run-time parameters of all columns; a masked write updates only the fields whose mask bit is 1.
 
-    Members: write (the unit's write port), enable (in: reads move on), and for every field `<field>_word` (in: the
-    word to read) and `<field>` (out: that word of all lanes, lane 0 lowest). A read takes one cycle (latency 1) and sees
-    what was written before that cycle. Never reset; zero when the simulation or the device starts.
+    Members: en, column, mask, data (in: the unit's write port), enable (in: reads move on), and for every field
+    `<field>_word` (in: the word to read) and `<field>` (out: that word of all lanes, lane 0 lowest). A read takes one
+    cycle (latency 1) and sees what was written before that cycle; a word a cycle, no back pressure of its own. Never
+    reset; zero when the simulation or the device starts.
     """
 
     latency = 1

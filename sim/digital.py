@@ -5,7 +5,7 @@ The NMPU and the FP16 unit are the golden model itself, run on tensors; only the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeAlias, cast
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from golden_model.fixed import SYM8, Format
 from golden_model.float16 import Arithmetic
 from golden_model.fp16_unit import Fp16Columns, Fp16Config, fp16_unit
-from golden_model.nmpu import nmpu
+from golden_model.nmpu import Output, nmpu
 from golden_model.nmpu_config import Columns, Layer, NmpuConfig
 from sim import float16
 
@@ -47,6 +47,20 @@ class Digital(Protocol):
         logits: bool,
     ) -> tuple[Tensor, Tensor]:
         """Return codes (float32 integers), or logits in output LSB, and where they saturated; (rows, columns)."""
+
+
+def _chain(
+    tiles: Sequence[Parameters],
+    readings: Sequence[Reading],
+    step: Callable[[Parameters, Reading, Any, bool], Output],
+) -> tuple[Tensor, Tensor]:
+    """Pass each tile's partial sum to the next; return the last one's values and where any tile saturated."""
+    received: Any = None
+    flagged: Any = None
+    for index, (columns, reading) in enumerate(zip(tiles, readings, strict=True)):
+        received, saturated = step(columns, reading, received, index == len(tiles) - 1)
+        flagged = saturated if flagged is None else saturated | flagged
+    return received, flagged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,14 +124,12 @@ class Fp16Unit:
         logits: bool,
     ) -> tuple[Tensor, Tensor]:
         """Chain the tiles through the unit."""
-        received, flagged = None, None
-        for index, (columns, (first, second)) in enumerate(zip(tiles, readings, strict=True)):
-            last = index == len(tiles) - 1
-            out = fp16_unit(
+
+        def step(columns: Parameters, reading: Reading, received: Any, last: bool) -> Output:
+            return fp16_unit(
                 self.config,
                 Fp16Columns(**columns),
-                first,
-                second,
+                *reading,
                 received=received,
                 residual=residual if last else None,
                 relu_before=layer.relu_before,
@@ -126,10 +138,9 @@ class Fp16Unit:
                 logits=logits,
                 arithmetic=cast(Arithmetic, float16),
             )
-            received = out.values
-            flagged = out.saturated if flagged is None else out.saturated | flagged
-        assert received is not None and flagged is not None
-        return received.to(torch.float32), flagged
+
+        values, flagged = _chain(tiles, readings, step)
+        return values.to(torch.float32), flagged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,10 +188,10 @@ class NmpuUnit:
         """Chain the tiles through the unit; integers of the width that the parameters' tensors have."""
         dtype = tiles[0]["scale_p"].dtype
         operand = None if residual is None else residual.to(dtype)
-        received, flagged = None, None
-        for index, (columns, (first, second)) in enumerate(zip(tiles, readings, strict=True)):
-            last = index == len(tiles) - 1
-            out = nmpu(
+
+        def step(columns: Parameters, reading: Reading, received: Any, last: bool) -> Output:
+            first, second = reading
+            return nmpu(
                 self.config,
                 Columns(**columns),
                 layer,
@@ -190,8 +201,7 @@ class NmpuUnit:
                 residual=operand if last else None,
                 last=last and not logits,
             )
-            received = out.values
-            flagged = out.saturated if flagged is None else out.saturated | flagged
-        assert received is not None and flagged is not None
-        values = received.to(torch.float32)
+
+        total, flagged = _chain(tiles, readings, step)
+        values = total.to(torch.float32)
         return values * 2.0**-self.config.sum_fraction if logits else values, flagged

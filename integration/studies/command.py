@@ -294,13 +294,13 @@ def print_table(result: Evaluation, console: Console) -> None:
 
 def print_layers(rows: list[LayerRow], console: Console) -> None:
     """Print the table with a row a layer and unit."""
-    table = Table(title=f"layers, first {LAYER_IMAGES} images", box=box.SIMPLE)
+    table = Table(title=f"layers, first {LAYER_IMAGES} images", box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("layer", no_wrap=True)
-    for heading in ("tiles", "rows", "columns", "LSB"):
-        table.add_column(heading, justify="right")
-    table.add_column("unit", no_wrap=True)
-    for heading in ("error rms", "saturated %", "clipped"):
-        table.add_column(heading, justify="right")
+    for heading in ("tiles", "rows", "columns", "output\nLSB"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("unit")
+    for heading in ("error\nrms", "saturated\n%", "clipped"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for layer in dict.fromkeys(row.layer for row in rows):
         own = [row for row in rows if row.layer == layer]
         for row in own:

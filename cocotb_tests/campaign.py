@@ -3,13 +3,16 @@
 Faults that `synth.mutation` draws are simulated one after the other, each until the first mismatch: first through a
 short bench; what survives is compared with the sound unit by SAT, and what is not proved equal goes through a long one.
 The sound netlist must pass first and last. What is neither caught nor proved equal survives, unless a written reason
-tells why nobody can see it.
+tells why nobody can see it. `python -m cocotb_tests.campaign [FACTOR]` prints the counts by class.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
@@ -17,13 +20,13 @@ from rich.console import Console
 from rich.table import Table
 
 from cocotb_tests.configurations import case
-from cocotb_tests.icarus import compile_verilog, require, simulate
+from cocotb_tests.icarus import compile_verilog, require, simulate, workspace
 from cocotb_tests.job import Job
 from cocotb_tests.misread import MISREADINGS
 from cocotb_tests.planted import planted, wrapper
 from cocotb_tests.regression import Design
 from synth.equivalence import Verdict, compare
-from synth.mutation import Fault, Netlist, Part, draw, plain_name
+from synth.mutation import Fault, Part, draw
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +67,7 @@ class Fate(Enum):
     EQUAL = "proved equal"
     """SAT: no input and no state shows it."""
     EXCUSED = "set aside"
-    """Not proved, but there is a written reason why no word, flag or handshake can show it."""
+    """Proved but for one step, for which there is a written reason: `synth.equivalence.Verdict.RESET`."""
     SURVIVED = "survived"
     """Neither: a hole in the bench, or a proof that is missing."""
 
@@ -92,21 +95,6 @@ class Verdicts:
         return tuple(fault for fault in self.faults if self.fates[fault.number] is Fate.SURVIVED)
 
 
-def _excuse(fault: Fault, netlist: Netlist) -> str | None:
-    """Return why a fault can be seen by nobody, where a reason is known.
-
-    The number of a word behind the first step means something only beside a set valid bit. A reset clears the valid
-    bits, so what it writes into those numbers is never used.
-    """
-    cell = netlist.cells[plain_name(fault.cell)]
-    resets = cell["type"] == "$mux" and set(cell["connections"]["S"]) == netlist.port("rst")
-    if resets and fault.port.split("[")[0] in ("S", "B") and fault.part is Part.CONTROL:
-        deciding, _ = netlist.cone(netlist.port("i__ready", "o__valid", "idle"), through=True)
-        if plain_name(fault.cell) not in deciding:
-            return "resets the number of a word that has lost its valid bit"
-    return None
-
-
 def hunt(design: Design, target: Target, folder: Path, *, seed: int = 1) -> Verdicts:
     """Draw the faults of a target, simulate, compare and simulate again; `folder` keeps netlists and logs."""
     require()
@@ -128,21 +116,29 @@ def hunt(design: Design, target: Target, folder: Path, *, seed: int = 1) -> Verd
     reasons = simulated([0, *(fault.number for fault in faults), 0], target.short)
     sound = not reasons.pop(0)
     fates = {number: Fate.CAUGHT if kind else Fate.SURVIVED for number, kind in reasons.items()}
-    for number, verdict in compare([fault for fault in faults if not reasons[fault.number]], folder).items():
-        if verdict is Verdict.EQUAL:
-            fates[number] = Fate.EQUAL
+    verdicts = compare([fault for fault in faults if not reasons[fault.number]], folder)
+    fates |= {number: Fate.EQUAL for number, verdict in verdicts.items() if verdict is Verdict.EQUAL}
     left = [fault for fault in faults if fates[fault.number] is Fate.SURVIVED]
     if left:
         again = simulated([0, *(fault.number for fault in left)], target.long)
         sound = not again.pop(0) and sound
         reasons |= again
         fates |= {number: Fate.CAUGHT for number, kind in again.items() if kind}
-        netlist = Netlist.read(folder / "unit.json")
         for fault in left:
-            reason = _excuse(fault, netlist)
-            if reason is not None and fates[fault.number] is Fate.SURVIVED:
-                fates[fault.number], reasons[fault.number] = Fate.EXCUSED, reason
+            if verdicts[fault.number] is Verdict.RESET and fates[fault.number] is Fate.SURVIVED:
+                fates[fault.number], reasons[fault.number] = Fate.EXCUSED, Verdict.RESET.value
     return Verdicts(target=target, faults=tuple(faults), fates=fates, reasons=reasons, sound=sound)
+
+
+def hunt_all(folder: Path, factor: int = 1) -> list[Verdicts]:
+    """Hunt the faults of every target side by side, with `factor` times the quotas."""
+    require()
+    designs = [Design.of("nmpu", case(target.case)) for target in TARGETS]
+    folders = [folder / target.case for target in TARGETS]
+    for own in folders:
+        own.mkdir()
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return list(pool.map(hunt, designs, [target.times(factor) for target in TARGETS], folders))
 
 
 def hunt_planted(folder: Path) -> dict[str, str]:
@@ -151,35 +147,35 @@ def hunt_planted(folder: Path) -> dict[str, str]:
     A misreading's name is followed by its configuration; a sound unit that fails stands under "no fault".
     """
     require()
-    caught: dict[str, str] = {}
-
-    def simulated(name: str, text: str, bench: str, latency: int, faults: dict[int, str]) -> None:
-        (folder / bench / name).mkdir(parents=True)
-        compiled = compile_verilog(text, folder / bench / name)
-        job = Job(case=name, latency=latency, faults=(0, *faults), result=str(compiled.with_name("outcome.json")))
-        kinds = simulate(compiled, bench, job, seconds=900).caught
-        if kinds.pop("0"):
-            caught[f"no fault, {name}"] = "the sound unit fails"
-        caught.update({faults[int(number)]: kind for number, kind in kinds.items()})
-
-    target = case(PLANTED)
-    design = Design.of("nmpu", target)
-    faults = planted(target.config)
-    text = wrapper(target.config, design.text, faults)
-    names = {number: fault.name for number, fault in enumerate(faults, 1)}
-    simulated(PLANTED, text, "bench_mutants", design.latency, names)
+    runs: list[tuple[str, Design, str, dict[int, str]]] = []
+    target = Design.of("nmpu", case(PLANTED))
+    faults = planted(target.case.config)
+    wrapped = replace(target, text=wrapper(target.case.config, target.text, faults))
+    runs.append(("bench_mutants", wrapped, PLANTED, {number: fault.name for number, fault in enumerate(faults, 1)}))
     for name in dict.fromkeys(misreading.case for misreading in MISREADINGS):
-        design = Design.of("nmpu", case(name))
         own = {n: f"{m.name}, {name}" for n, m in enumerate(MISREADINGS, 1) if m.case == name}
-        simulated(name, design.text, "bench_misread", design.latency, own)
-    return caught
+        runs.append(("bench_misread", Design.of("nmpu", case(name)), name, own))
+
+    def simulated(run: tuple[str, Design, str, dict[int, str]]) -> dict[str, str]:
+        bench, design, name, names = run
+        own = folder / bench / name
+        own.mkdir(parents=True)
+        compiled = compile_verilog(design.text, own)
+        job = Job(case=name, latency=design.latency, faults=(0, *names), result=str(own / "outcome.json"))
+        kinds = simulate(compiled, bench, job, seconds=900).caught
+        sound = {f"no fault, {bench}, {name}": "the sound unit fails"} if kinds.pop("0") else {}
+        return sound | {names[int(number)]: kind for number, kind in kinds.items()}
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return {name: kind for caught in pool.map(simulated, runs) for name, kind in caught.items()}
 
 
 def print_verdicts(found: Sequence[Verdicts], console: Console) -> None:
     """Print the fates by target and class, and every survivor."""
     table = Table(title="faults, by class")
-    for name in ("configuration", "class", "drawn", *(fate.value for fate in Fate), "caught of the rest"):
-        table.add_column(name, justify="left" if name in ("configuration", "class") else "right")
+    for name in ("configuration", "class", "drawn", *(fate.value for fate in Fate), "of the rest"):
+        text = name in ("configuration", "class")
+        table.add_column(name, justify="left" if text else "right", no_wrap=text)
     for verdicts in found:
         for part in (*Part, None):
             counts = {fate: verdicts.count(fate, part) for fate in Fate}
@@ -194,3 +190,13 @@ def print_verdicts(found: Sequence[Verdicts], console: Console) -> None:
             if verdicts.fates[fault.number] in (Fate.SURVIVED, Fate.EXCUSED):
                 reason = verdicts.reasons[fault.number] or "nobody noticed"
                 console.print(f"{verdicts.target.case}: {fault}: {reason}", highlight=False, markup=False)
+
+
+def main(factor: int) -> None:
+    """Hunt the faults of every target, `factor` times the quotas, and print what became of them."""
+    with workspace() as root:
+        print_verdicts(hunt_all(root, factor), Console())
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1)

@@ -21,6 +21,9 @@ class Verdict(Enum):
 
     EQUAL = "equal"
     """Proved: no input and no state shows the fault."""
+    RESET = "equal but for what a reset leaves in word numbers"
+    """Proved: without a reset nothing differs, and with one only registers that number words behind the first step. The
+    reset clears those words' valid bits, and without its valid bit a number is never used; that last step is argued."""
     DIFFERENT = "different"
     """Some input in some state shows it; whether that state is ever reached is open."""
     OPEN = "open"
@@ -32,9 +35,26 @@ def compare(faults: Sequence[Fault], folder: Path, *, top: str = "nmpu", seconds
 
     What a fault does not reach is shared by both sides before the proof, so multipliers in front of it cost nothing.
     """
-    width = _width(folder)
     sound = Netlist.read(folder / "unit.json", top)
-    (folder / "cut.il").write_text(_cut((folder / "faulty.il").read_text(), sound))
+    faulty = (folder / "faulty.il").read_text()
+    every, deciding = _cut(faulty, sound, frozenset()), _cut(faulty, sound, sound.followers())
+    verdicts = _prove(faults, folder, every, "", top, seconds)
+    left = [fault for fault in faults if verdicts.get(fault.number) is Verdict.DIFFERENT]
+    if left:
+        running = _prove(left, folder, every, "-set in_rst 0", top, seconds)
+        beyond = _prove(left, folder, deciding, "", top, seconds)
+        for number, verdict in running.items():
+            if verdict is beyond[number] is Verdict.EQUAL:
+                verdicts[number] = Verdict.RESET
+    return verdicts
+
+
+def _prove(
+    faults: Sequence[Fault], folder: Path, netlist: str, assumed: str, top: str, seconds: int
+) -> dict[int, Verdict]:
+    """Prove one fault after the other equal on a netlist whose flip-flops are cut, under assumptions on the inputs."""
+    width = _width(netlist)
+    (folder / "cut.il").write_text(netlist)
     lines = [
         f"read_rtlil cut.il; hierarchy -top {top}; delete -input {top}/w:{SELECT}",
         f"rename {top} gate; copy gate gold",
@@ -47,7 +67,7 @@ def compare(faults: Sequence[Fault], folder: Path, *, top: str = "nmpu", seconds
             "miter -equiv -flatten -make_outputs gold gate pair; hierarchy -top pair",
             "opt_expr; opt_merge; opt_expr; opt_merge; opt_clean",
             f"log FAULT {fault.number}",
-            f"sat -timeout {seconds} -prove trigger 0 pair",
+            f"sat -timeout {seconds} {assumed} -prove trigger 0 pair",
         ]
     log = run("\n".join(lines) + "\n", folder)
     verdicts = {}
@@ -62,11 +82,12 @@ _FLOP = re.compile(
 )
 
 
-def _cut(netlist: str, sound: Netlist) -> str:
+def _cut(netlist: str, sound: Netlist, ignored: frozenset[str]) -> str:
     """Return the RTLIL of a flat netlist with every flip-flop replaced by an input (its output) and an output.
 
-    Bits of a register that decide nothing in the sound unit are not compared: if the faulty unit's outputs and live
-    bits are the same function of the state as the sound unit's, dead bits decide nothing there either.
+    What `ignored` flip-flops hold next is not compared, nor are bits of a register that decide nothing in the sound
+    unit: if the faulty unit's outputs and live bits are the same function of the state as the sound unit's, dead bits
+    decide nothing there either.
     """
     live = sound.live()
     count = 0
@@ -75,8 +96,9 @@ def _cut(netlist: str, sound: Netlist) -> str:
         nonlocal count
         count += 1
         told = dict(re.findall(r"(?:parameter|connect) \\(\w+) (.+)", flop.group(2)))
-        held = sound.cells[plain_name(flop.group(1))]["connections"]["Q"]
-        kept = [index for index, bit in enumerate(held) if bit in live]
+        name = plain_name(flop.group(1))
+        held = sound.cells[name]["connections"]["Q"]
+        kept = [index for index, bit in enumerate(held) if bit in live and name not in ignored]
         text = (
             f"  wire width {told['WIDTH']} input {90000 + 2 * count} \\state_{count}\n"
             f"  connect {told['Q']} \\state_{count}\n"
@@ -90,7 +112,7 @@ def _cut(netlist: str, sound: Netlist) -> str:
     return _FLOP.sub(ports, netlist)
 
 
-def _width(folder: Path) -> int:
+def _width(netlist: str) -> int:
     """Return the width of the input that chooses a fault."""
-    found = re.search(rf"wire width (\d+) input \d+ \\{SELECT}\b", (folder / "faulty.il").read_text())
+    found = re.search(rf"wire width (\d+) input \d+ \\{SELECT}\b", netlist)
     return int(found.group(1)) if found else 1

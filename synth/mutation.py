@@ -161,6 +161,12 @@ class Netlist:
                     reasons += bits
         return reasons
 
+    def followers(self) -> frozenset[str]:
+        """Return the control registers that decide nothing of ready, valid and idle: the numbers of words inside."""
+        deciding, _ = self.cone(self.port("i__ready", "o__valid", "idle"), through=True)
+        parts = self.parts()
+        return frozenset(n for n in self.cells if self.is_flop(n) and parts[n] is Part.CONTROL and n not in deciding)
+
     def parts(self) -> dict[str, Part]:
         """Return the class of every cell."""
         control, _ = self.cone(self.port("i__ready", "o__valid", "idle"), through=True)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from cocotb_tests.configurations import CASES
 from cocotb_tests.icarus import missing
 from cocotb_tests.plan import POINTS, Point, unmet
 from cocotb_tests.regression import Summary, verify
+from golden_model.errors import UserError
 
 pytestmark = [
     pytest.mark.simulator,
@@ -44,3 +48,34 @@ def test_nothing_is_counted_that_the_plan_does_not_ask_for(summary: Summary) -> 
 def test_regression_is_as_large_as_stated(summary: Summary) -> None:
     """10,000 random words in all."""
     assert sum(row.words for row in summary.rows) >= 10_000
+
+
+@pytest.mark.parametrize("suffix", [".vcd", ".fst"])
+def test_trace_opens_in_a_wave_viewer(tmp_path: Path, suffix: str) -> None:
+    """A VCD has a header, the ports among its variables, and value changes behind it; an FST starts with its header."""
+    trace = tmp_path / f"a trace{suffix}"
+    assert verify(quick=True, waves=trace).passed
+    if suffix == ".fst":  # block type 0, then its length, 329 bytes, big end first
+        assert trace.read_bytes()[:9] == b"\0" + (329).to_bytes(8, "big")
+        return
+    header, found, changes = trace.read_text().partition("$enddefinitions $end")
+    codes = dict(re.findall(r"\$var \w+ \d+ (\S+) (\S+) .*?\$end", header))
+    assert found and {"clk", "i__valid", "o__payload", "flags", "idle"} <= set(codes.values())
+    clock = next(code for code, name in codes.items() if name == "clk")
+    times = [int(time) for time in re.findall(r"^#(\d+)$", changes, re.MULTILINE)]
+    assert times == sorted(set(times)) and len(times) > 100
+    assert len(re.findall(rf"^[01]{re.escape(clock)}$", changes, re.MULTILINE)) > 100
+    assert {token[1:] for token in re.findall(r"^[01xz]\S+$", changes, re.MULTILINE)} <= set(codes)
+
+
+@pytest.mark.parametrize("name", ["trace.txt", "no/such/folder/trace.vcd"])
+def test_trace_that_cannot_be_is_refused(tmp_path: Path, name: str) -> None:
+    """Before anything is built."""
+    with pytest.raises(UserError, match="--waves"):
+        verify(quick=True, waves=tmp_path / name)
+
+
+def test_unknown_unit_is_refused() -> None:
+    """With the units that there are."""
+    with pytest.raises(UserError, match=r"unit 'adder'.*nmpu"):
+        verify("adder", quick=True)

@@ -1,5 +1,7 @@
 """The near-memory processing unit in hardware; `golden_model.nmpu` is its specification."""
 
-from hdl.nmpu.unit import Nmpu
+from hdl.nmpu.ports import MEANINGS, members
+from hdl.nmpu.schedule import Schedule
+from hdl.nmpu.unit import Nmpu, create
 
-__all__ = ["Nmpu"]
+__all__ = ["MEANINGS", "Nmpu", "Schedule", "create", "members"]

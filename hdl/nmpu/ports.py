@@ -71,3 +71,25 @@ def members(config: NmpuConfig) -> dict[str, Any]:
         "flags": Out(count),
         "idle": Out(1),
     }
+
+
+MEANINGS: dict[str, str] = {
+    "i": "words to process",
+    "i.first": "the count of the positive current, or the signed code",
+    "i.second": "the count of the negative current",
+    "i.received": "partial sum of the tile before, in output LSB / 2**sum_fraction",
+    "i.residual": "operand to add",
+    "o": "processed words",
+    "o.code": "output code; 0 where the tile is not the last",
+    "o.sum": "partial sum; 0 where the tile is the last",
+    "write.en": "write one column's parameters in this cycle",
+    "write.column": "the column t * units + u of word t and lane u",
+    "write.mask": "which fields of `write__data` to write, one bit a field in their order",
+    "write.data": "the parameters, codes in the configuration's formats",
+    "layer.en": "write the layer registers in this cycle and clear all flags",
+    "layer.data": "the layer registers: right shift, the two ReLUs, whether to add `received`, whether to add "
+    "`residual`, whether this tile is the column's last",
+    "flags": "sticky, one bit a column: something saturated since the last write",
+    "idle": "no word is under way and the next one is word 0 of a vector",
+}
+"""What a port or a field of a stream's lane carries."""

@@ -48,6 +48,12 @@ class Schedule:
         return [stage(config) for stage, there in exists if there]
 
     @property
+    def table(self) -> list[tuple[str, int, int]]:
+        """Return name, step and latency of the store and every stage."""
+        placed = [(type(stage).__name__, self.step(type(stage)), stage.latency) for stage in self.stages]
+        return [(Store.__name__, 0, Store.latency), *placed]
+
+    @property
     def latency(self) -> int:
         """Return the cycles from an accepted word to its result at the output, without back pressure."""
         return Store.latency + sum(stage.latency for stage in self.stages)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -44,10 +44,11 @@ class Store(wiring.Component):
         m = Module()
         units, columns = self.config.units, self.config.columns
         word, lane = self._decode(m)
+        exists = self.column < units * columns
         low = 0
         for index, (name, field) in enumerate(self.fields.items()):
             enable = Signal(units, name=f"{name}_write")
-            m.d.comb += enable.eq(Mux(self.en & self.mask[index], lane, 0))
+            m.d.comb += enable.eq(Mux(self.en & exists & self.mask[index], lane, 0))
             value = self.data[low : low + field.width]
             row = self._registers if columns == 1 else self._memory
             m.d.comb += getattr(self, name).eq(row(m, name, field.width, word, enable, value))
@@ -55,22 +56,30 @@ class Store(wiring.Component):
         return m
 
     def _decode(self, m: Module) -> tuple[Any, Any]:
-        """Return word and lane (one bit a lane) of the column to write: column = word * units + lane."""
-        units, columns = self.config.units, self.config.columns
-        word, lane = Signal(shape(Range(0, columns - 1))), Signal(units)
+        """Return word and lane (one bit a lane) of the column to write: column = word * units + lane.
+
+        Where `units` is no power of two, a division by a constant, one comparison and subtraction a bit of the word.
+        """
+        units, bits = self.config.units, (self.config.columns - 1).bit_length()
+        word, lane, rest = Signal(bits), Signal(units), self.column
+        quotient: list[Any] = []
         if units & (units - 1):
-            m.d.comb += word.eq(sum((self.column >= t * units for t in range(1, columns)), Const(0, 1)))
-            m.d.comb += lane.eq(1 << (self.column - word * units)[: (units - 1).bit_length()])
+            for bit in reversed(range(bits)):
+                fits, left = Signal(name=f"fits_{bit}"), Signal.like(self.column, name=f"rest_{bit}")
+                m.d.comb += [fits.eq(rest >= units << bit), left.eq(Mux(fits, rest - (units << bit), rest))]
+                quotient.insert(0, fits)
+                rest = left
+            m.d.comb += word.eq(Cat(quotient))
         else:
-            bits = units.bit_length() - 1
-            m.d.comb += [word.eq(self.column[bits:]), lane.eq(1 << self.column[:bits])]
+            m.d.comb += word.eq(self.column[units.bit_length() - 1 :])
+        m.d.comb += lane.eq(1 << rest[: (units - 1).bit_length()])
         return word, lane
 
     def _memory(self, m: Module, name: str, width: int, word: Any, enable: Any, value: Any) -> Any:
         """Return what was read of one field: a row a word, all lanes side by side."""
         units = self.config.units
         rows = memory.Memory(shape=data.ArrayLayout(unsigned(width), units), depth=self.config.columns, init=[])
-        m.submodules[name] = rows
+        m.submodules[f"{name}_rows"] = rows
         write, read = rows.write_port(granularity=1), rows.read_port()
         m.d.comb += [
             write.addr.eq(word),

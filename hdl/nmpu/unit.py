@@ -7,6 +7,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.stream import Interface
 
+from golden_model.errors import UserError
 from golden_model.fixed import Range
 from golden_model.nmpu_config import NmpuConfig
 from hdl.fixed import shape
@@ -17,9 +18,34 @@ from hdl.nmpu.ports import input_fields, layer_fields, members, parameter_fields
 from hdl.nmpu.schedule import Schedule
 from hdl.nmpu.store import Store
 
+MAX_UNITS = 4096
+MAX_COLUMNS = 65536
+"""What still elaborates in minutes, and what nobody builds as one block."""
+
 
 class Nmpu(wiring.Component):
-    """The unit."""
+    """The unit: `units` lanes side by side, `columns` columns a lane in time; bit for bit `golden_model.nmpu.nmpu`.
+
+    Parameters: the configuration, the golden model's own object.
+
+    Members:
+
+    * `i`, `o`: streams, one word a transfer; `i` takes counts or codes, `o` gives codes or partial sums.
+    * `write`: parameters, one column a cycle, only the fields whose mask bit is 1.
+    * `layer`: the layer registers, all at once.
+    * `flags`: one sticky bit a column, set as the word that saturated enters the output register; a parameter write
+      clears its column's bit (and wins over a word that arrives), a layer write all of them.
+    * `idle`: 1 where no word is under way and the next one is word 0.
+
+    Word t of a vector is the t-th accepted word, modulo `columns`; its lane u is column t * units + u. The latency is
+    `latency` cycles, the sum of the stages' (`Schedule`), the throughput one word a cycle. Back pressure is honoured:
+    all registers of the datapath hold where the output is valid and not ready, and `i.ready` falls then only. It is a
+    combinational path from `o.ready` to `i.ready`.
+
+    Parameters and layer registers may be written in cycles in which `idle` is 1 and no word is accepted: every field is
+    read one step before the stage that uses it. Columns that do not exist are ignored; a shift beyond its largest value
+    is not defined. `rst` clears valid bits, the word counter and the flags, and neither datapath nor parameters.
+    """
 
     i: Interface
     o: Interface
@@ -56,7 +82,8 @@ class Nmpu(wiring.Component):
         """Return the valid bits and the word numbers in front of every step; the last valid is the output's."""
         steps, columns = self.schedule.latency, self.config.columns
         valids = [self.i.valid] + [Signal(name=f"valid_{n}") for n in range(1, steps)] + [self.o.valid]
-        words = [Signal(shape(Range(0, columns - 1)), name=f"word_{n}") for n in range(steps)]
+        of = shape(Range(0, columns - 1))
+        words = [Signal(of, name="word")] + [Signal(of, name=f"word_{n}", reset_less=True) for n in range(1, steps)]
         with m.If(advance):
             m.d.sync += [behind.eq(ahead) for ahead, behind in pairwise(valids)]
             m.d.sync += [behind.eq(ahead) for ahead, behind in pairwise(words)]
@@ -139,7 +166,7 @@ class Nmpu(wiring.Component):
     def _flags(self, m: Module, saturated: Lanes, arrives: Any, word: Any) -> None:
         """Set the sticky flags of the word that enters the output register; a write clears."""
         units = self.config.units
-        arrived, cleared = Signal.like(self.flags), Signal.like(self.flags)
+        arrived, cleared = Signal.like(self.flags, name="arrived"), Signal.like(self.flags, name="cleared")
         row = Signal(units)
         m.d.comb += [row.eq(Cat(saturated)), arrived.eq(Mux(arrives, row, 0) << (word * units))]
         with m.If(self.write.en):
@@ -147,3 +174,13 @@ class Nmpu(wiring.Component):
         with m.If(self.layer.en):
             m.d.comb += cleared.eq(~0)
         m.d.sync += self.flags.eq((self.flags | arrived) & ~cleared)
+
+
+def create(config: NmpuConfig) -> Nmpu:
+    """Return the unit of a configuration; refuses (UserError) more lanes or columns than one block can have."""
+    if config.units > MAX_UNITS or config.units * config.columns > MAX_COLUMNS:
+        raise UserError(
+            f"units = {config.units}, columns = {config.columns}: one unit has at most {MAX_UNITS} lanes and "
+            f"{MAX_COLUMNS} columns in all; build several side by side"
+        )
+    return Nmpu(config)

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from amaranth.hdl import Signal
 from amaranth.sim import Simulator
 
 from golden_model.fixed import Range
@@ -44,7 +45,7 @@ class Bench:
 
     def __init__(self, config: NmpuConfig, seed: int = 0) -> None:
         self.config, self.rng = config, np.random.default_rng(seed)
-        self.dut = Nmpu(config)
+        self.dut, self.reset = Nmpu(config), Signal()
         self.simulator = Simulator(self.dut)
         self.simulator.add_clock(1e-6)
         self.count = config.units * config.columns
@@ -157,6 +158,11 @@ class Bench:
         ctx.set(dut.i.valid, 0)
         ctx.set(dut.o.ready, 1)
         self.cycles = cycles
+
+
+@pytest.fixture(name="draw")
+def _draw() -> Any:
+    return draw
 
 
 @pytest.fixture

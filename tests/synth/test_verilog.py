@@ -1,0 +1,108 @@
+"""The Verilog of the units: read without a warning by the tools at hand, the same text each time, tables that hold."""
+
+import re
+import shutil
+import subprocess
+import sys
+from functools import cache
+
+import pytest
+
+from golden_model.configuration import read
+from golden_model.errors import UserError
+from golden_model.fixed import Rounding
+from golden_model.nmpu_config import Input, NmpuConfig
+from synth import tables
+from synth.registry import UNITS, unit
+from synth.verilog import elaborate
+
+CONFIGS = {
+    "default": NmpuConfig(),
+    "1x1": NmpuConfig(units=1, columns=1),
+    "signed": NmpuConfig(input=Input.CODE, partial_sum=False, residual=False, units=5, columns=1),
+    "every stage": NmpuConfig(batch_norm=True, max_layer_shift=24, max_column_shift=7, units=4),
+    "every stage, 3x5": NmpuConfig(batch_norm=True, int8=True, rounding=Rounding.HALF_AWAY, units=3, columns=5),
+    "least": NmpuConfig(partial_sum=False, residual=False, relu=False, units=2, columns=3, rounding=Rounding.FLOOR),
+}
+each = pytest.mark.parametrize("name", CONFIGS)
+
+
+@cache
+def text(name):
+    return elaborate("nmpu", CONFIGS[name])
+
+
+def run(tmp_path, name, *command):
+    """Run a program on a configuration's Verilog; return what it says, which must be nothing."""
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"{command[0]} is not installed")
+    (tmp_path / "nmpu.v").write_text(text(name))
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    return done.returncode, (done.stdout + done.stderr).strip()
+
+
+@each
+def test_icarus_reads_it_without_a_warning(tmp_path, name):
+    assert run(tmp_path, name, "iverilog", "-Wall", "-g2005", "-s", "nmpu", "-o", "nmpu.vvp", "nmpu.v") == (0, "")
+
+
+@each
+def test_verilator_reads_it_without_a_warning(tmp_path, name):
+    assert run(tmp_path, name, "verilator", "--lint-only", "-Wno-WIDTH", "--top-module", "nmpu", "nmpu.v") == (0, "")
+
+
+@each
+def test_yosys_reads_it_without_a_warning(tmp_path, name):
+    script = "read_verilog nmpu.v; hierarchy -check -top nmpu; proc; check -assert"
+    assert run(tmp_path, name, "yosys", "-q", "-p", script) == (0, "")
+
+
+def test_the_text_is_the_same_in_another_process():
+    name = "1x1"
+    program = (
+        "from golden_model.nmpu_config import NmpuConfig\nfrom synth.verilog import elaborate\n"
+        "print(elaborate('nmpu', NmpuConfig(units=1, columns=1)), end='')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "5"}
+    )
+    assert done.stdout == text(name)
+
+
+@each
+def test_no_path_and_no_empty_port(name):
+    assert not re.search(r"/(home|work|tmp|usr)/|\.py\b|\[-1:0\]", text(name))
+    assert "src =" not in text(name)
+
+
+@each
+def test_the_header_is_the_configuration_and_the_ports(tmp_path, name):
+    comment = [line[3:] for line in text(name).splitlines() if line.startswith("//")]
+    start = comment.index("Configuration:") + 1
+    file = tmp_path / "config.toml"
+    file.write_text("\n".join(line.strip() for line in comment[start : comment.index("", start)]))
+    assert read(file, NmpuConfig()) == CONFIGS[name]
+    module = text(name)[text(name).index("module nmpu(") :]
+    for port in tables.ports(unit("nmpu"), CONFIGS[name]):
+        bits = rf"\[{port.width - 1}:0\] " if port.width > 1 else ""
+        assert re.search(rf"^  {port.direction} {bits}{port.name};$", module, re.MULTILINE), port
+        assert f"{port.name} [{port.width}]: {port.meaning}" in text(name)
+    assert f"Latency: {unit('nmpu').latency(CONFIGS[name])} cycles" in text(name)
+
+
+def test_mistakes_have_one_line():
+    with pytest.raises(UserError, match=r"unit 'npu': there are nmpu"):
+        unit("npu")
+    with pytest.raises(UserError, match=r"nmpu is built from NmpuConfig, not from int"):
+        elaborate("nmpu", 3)
+    with pytest.raises(UserError, match=r"markers for its ports"):
+        tables.regenerated(unit("nmpu"), "a page without markers")
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_the_tables_of_the_page_are_the_unit(name):
+    page = tables.PAGES / f"{name}.md"
+    if not page.exists():
+        pytest.skip("the pages are not installed, only checked out")
+    text = page.read_text(encoding="utf-8")
+    assert tables.regenerated(unit(name), text) == text, "run `python -m synth.tables`"

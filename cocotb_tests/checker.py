@@ -130,7 +130,8 @@ class Checker:
         try:
             raised = int(flags, 2)
         except ValueError:
-            raise Mismatch("flags", f"flags are {flags}") from None
+            unknown = sum(digit not in "01" for digit in flags)
+            raise Mismatch("flags", f"{unknown} of {len(flags)} flags are X or Z") from None
         if raised & ~self._possible or self._certain & ~raised:
             raise Mismatch(
                 "flags",

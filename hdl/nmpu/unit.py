@@ -168,7 +168,7 @@ class Nmpu(wiring.Component):
         units = self.config.units
         arrived, cleared = Signal.like(self.flags, name="arrived"), Signal.like(self.flags, name="cleared")
         row = Signal(units)
-        m.d.comb += [row.eq(Cat(saturated)), arrived.eq(Mux(arrives, row, 0) << (word * units))]
+        m.d.comb += [row.eq(Cat(saturated)), arrived.eq(Mux(arrives, row << (word * units), 0))]
         with m.If(self.write.en):
             m.d.comb += cleared.eq(1 << self.write.column)
         with m.If(self.layer.en):

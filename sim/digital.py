@@ -168,6 +168,7 @@ class NmpuUnit:
 
         narrow = replace(
             self.config,
+            cut_post=0,
             max_tiles=min(len(tiles), self.config.max_tiles),
             max_layer_shift=layer.shift,
             max_column_shift=largest("shift"),

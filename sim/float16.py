@@ -23,16 +23,9 @@ def to_half(value: Tensor) -> Tensor:
 def _round(value: Tensor) -> Tensor:
     """Return a float32 rounded to the nearest binary16 (ties to even), in its float32 carrier.
 
-    On the bits, not through torch.float16: a compiled kernel drops float32 -> float16 -> float32 as redundant.
+    A compiled kernel drops float32 -> float16 -> float32 as redundant unless told not to: `sim.kernels.fuse` tells it.
     """
-    bits = value.view(torch.int32)
-    magnitude = bits & 0x7FFFFFFF
-    normal = (magnitude + 0x0FFF + ((magnitude >> 13) & 1)) & ~0x1FFF
-    subnormal = ((value.abs() + 0.5) - 0.5).view(torch.int32)  # 0.5 has the LSB of binary16's subnormals, 2**-24
-    rounded = torch.where(magnitude < 0x38800000, subnormal, normal)  # below 2**-14
-    rounded = torch.where(rounded >= 0x47800000, 0x7F800000, rounded)  # 65,520 and more: infinite
-    rounded = torch.where(magnitude > 0x7F800000, 0x7FC00000, rounded)  # NaN
-    return (rounded | (bits & -0x80000000)).view(torch.float32)
+    return value.to(torch.float16).to(torch.float32)
 
 
 def from_int(value: Tensor) -> Tensor:

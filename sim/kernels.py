@@ -1,7 +1,8 @@
 """Fused epilogues: `torch.compile` where a C++ compiler stands, eager elsewhere; the same bits either way.
 
-Inductor neither contracts a multiplication with an addition nor reorders floating-point sums unless told to, and
-everything else in an epilogue is integers, floor, square root and table look-ups, which are exact.
+Inductor neither contracts a multiplication with an addition nor reorders floating-point sums unless told to, keeps
+roundings to binary16 when told to (`EXACT`), and everything else in an epilogue is integers, floor, square root and
+table look-ups, which are exact.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+EXACT: dict[str, Any] = {"emulate_precision_casts": True}
+"""Inductor keeps every rounding to binary16 instead of computing on in float32."""
 
 _compiled: dict[Hashable, Callable[..., Any]] = {}
 
@@ -35,7 +39,7 @@ def fuse(function: Callable[..., Any], key: Hashable) -> Callable[..., Any]:
 
         code = call.__code__.replace(co_name=f"epilogue_{len(_compiled)}")
         own = types.FunctionType(code, call.__globals__, code.co_name, None, call.__closure__)
-        _compiled[key] = torch.compile(own, fullgraph=True)
+        _compiled[key] = torch.compile(own, fullgraph=True, options=EXACT)
     return _compiled[key]
 
 

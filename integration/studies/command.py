@@ -136,9 +136,10 @@ def run(request: Request, console: Console) -> None:
             journal=journal,
         )
     print_table(result, console)
-    rows = layer_rows(first[0], images(0, min(count, LAYER_IMAGES))) if request.layers else []
+    looked_at = min(count, LAYER_IMAGES)
+    rows = layer_rows(first[0], images(0, looked_at)) if request.layers else []
     if rows:
-        print_layers(rows, console)
+        print_layers(rows, looked_at, console)
     if request.save is not None:
         first[0].mean, first[0].std = mean, std
         store.save(first[0], request.save)
@@ -292,9 +293,9 @@ def print_table(result: Evaluation, console: Console) -> None:
     )
 
 
-def print_layers(rows: list[LayerRow], console: Console) -> None:
+def print_layers(rows: list[LayerRow], images: int, console: Console) -> None:
     """Print the table with a row a layer and unit."""
-    table = Table(title=f"layers, first {LAYER_IMAGES} images", box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table(title=f"layers, first {images} images", box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("layer", no_wrap=True)
     for heading in ("tiles", "rows", "columns", "output\nLSB"):
         table.add_column(heading, justify="right", no_wrap=True)

@@ -205,4 +205,5 @@ class NmpuUnit:
 
         total, flagged = _chain(tiles, readings, step)
         values = total.to(torch.float32)
-        return values * 2.0**-self.config.sum_fraction if logits else values, flagged
+        lsb = 2.0 ** -(self.config.sum_fraction + self.config.cut_post)
+        return values * lsb if logits else values, flagged

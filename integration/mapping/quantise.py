@@ -8,7 +8,7 @@ variance of the error plus its squared bias after the offset is rounded.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -142,6 +142,9 @@ def _power(largest: Any, limit: float, most: int) -> Any:
 def _nmpu(calibrated: CalibratedLayer, unit: NmpuUnit) -> UnitParameters:
     """Return the NMPU's integer parameters."""
     config, clips = unit.config, Clips()
+    # Parameters count the LSB before `cut_post`; the cut floors, which the offset takes back on average.
+    cut = 0 if calibrated.logits else ((1 << config.cut_post) - 1) / 2
+    calibrated = replace(calibrated, output_scale=calibrated.output_scale / (1 << config.cut_post))
     positive, negative = _lines(calibrated)
     factor = calibrated.factor
     fold = np.abs(factor)
@@ -162,13 +165,13 @@ def _nmpu(calibrated: CalibratedLayer, unit: NmpuUnit) -> UnitParameters:
     order = _line_order(calibrated, negate) if dual else None
     means, covariances = _oriented(calibrated, order, negate, dual)
     exact = scales.reshape(-1, scales.shape[-1]) * unit_codes
-    total = calibrated.total_offset
+    total = calibrated.total_offset + cut
     if after:  # what does not fit here goes into the batch norm's offset
         total = (calibrated.offsets.sum(0) * fold).clip(-config.offset.largest, config.offset.largest)
     codes, offset = round_jointly(exact, total, means, covariances, unit_codes, config.scale, config.offset, clips)
     bn: dict[str, Any] = {}
     if after:
-        bn = _batch_norm(calibrated, config, fold, codes / unit_codes, exact / unit_codes, offset, means, clips)
+        bn = _batch_norm(calibrated, config, fold, codes / unit_codes, exact / unit_codes, offset, means, cut, clips)
     residual = _residual(calibrated)
     residual_shift = int(_power(residual, config.residual_scale.largest, config.max_residual_shift)) if residual else 0
     residual_code = _clipped(np.full(len(factor), residual * 2.0**residual_shift), config.residual_scale, clips)
@@ -313,6 +316,7 @@ def _batch_norm(
     exact: Floats,
     offset: Any,
     means: Floats,
+    cut: float,
     clips: Clips,
 ) -> dict[str, Any]:
     """Return the parameters of the batch-norm stage: gamma over what the tiles already apply."""
@@ -322,7 +326,7 @@ def _batch_norm(
     applied = np.sign(ratio) * codes / 2.0 ** (config.bn_scale.fraction + shift)
     # Refit the offset with the means: what the tiles sum to, times what the batch norm now applies.
     summed = (scales * means).sum(0) + offset * config.offset.lsb
-    wanted = (exact * means).sum(0) * ratio + calibrated.total_offset - summed * applied
+    wanted = (exact * means).sum(0) * ratio + calibrated.total_offset + cut - summed * applied
     steps = wanted * 2.0**config.bn_offset.fraction
     rounded = np.floor(steps + 0.5).clip(config.bn_offset.range.lo, config.bn_offset.range.hi)
     left = np.abs(rounded - steps) * config.bn_offset.lsb

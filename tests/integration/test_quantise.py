@@ -82,15 +82,29 @@ def test_every_kind_of_nmpu_follows_the_float_unit() -> None:
         "wide": NmpuConfig(scale=UQ(1, 11), offset=SQ(9, 4), guard=7),
         "int8": NmpuConfig(int8=True),
         "int8 bn_after": NmpuConfig(int8=True, batch_norm=True),
+        "cuts": NmpuConfig(cut_pre=3, cut_post=1, scale=UQ(2, 7), offset=SQ(8, 1), residual_scale=UQ(2, 7)),
+        "cuts bn_after": NmpuConfig(
+            cut_post=2,
+            batch_norm=True,
+            scale=UQ(3, 7),
+            offset=SQ(9, 1),
+            bn_scale=UQ(3, 7),
+            bn_offset=SQ(9, 1),
+            residual_scale=UQ(3, 7),
+        ),
     }
+    least_correlations = dict.fromkeys(("folded", "shifts", "bn_after", "cuts", "cuts bn_after"), 0.97)
+    least_correlations |= {"FP16": 0.99, "wide": 0.99, "int8": 0.9, "int8 bn_after": 0.5}
     for build in (EveryOperation, MeanHead):
         net, images = network(build, **kinds)
         reference = net.run(images, "float", compiled=False).flatten()
-        for name, least in (("FP16", 0.99), ("folded", 0.97), ("shifts", 0.97), ("wide", 0.99), ("bn_after", 0.97),
-                            ("int8", 0.9), ("int8 bn_after", 0.5)):  # fmt: skip
+        for name, least in least_correlations.items():
             other = net.run(images, name, compiled=False).flatten()
             correlation = float(torch.corrcoef(torch.stack([reference, other]))[0, 1])
             assert correlation > least, (build.__name__, name, correlation)
+            if least > 0.9:
+                slope = float(other.norm() / reference.norm())
+                assert slope == pytest.approx(1, abs=0.1), (build.__name__, name, slope)
 
 
 def test_output_scales_make_every_offset_fit() -> None:

@@ -62,8 +62,9 @@ def integer_parameters(tiles: int, config: NmpuConfig) -> list[dict[str, np.ndar
         NmpuConfig(int8=True),
         NmpuConfig(batch_norm=True, max_layer_shift=4),
         NmpuConfig(scale=UQ(1, 9), guard=5),
+        NmpuConfig(cut_pre=3, cut_post=2),
     ],
-    ids=["folded", "int8", "bn_after", "wide"],
+    ids=["folded", "int8", "bn_after", "wide", "cuts"],
 )
 def test_nmpu_in_the_tile_is_the_golden_model(config: NmpuConfig, logits: bool) -> None:
     programmed, x = layer(), codes()
@@ -81,7 +82,7 @@ def test_nmpu_in_the_tile_is_the_golden_model(config: NmpuConfig, logits: bool) 
             residual=operand if last else None, last=last and not logits,
         )  # fmt: skip
         received, flagged = out.values, flagged | out.saturated
-    expected = received / 2.0**config.sum_fraction if logits else received
+    expected = received / 2.0 ** (config.sum_fraction + config.cut_post) if logits else received
     for dtype in (torch.int64, torch.int32):
         tensors = [{k: torch.from_numpy(v).to(dtype) for k, v in tile.items()} for tile in parameters]
         if dtype is torch.int32 and NmpuUnit(config=config).integers(tensors, run) is not dtype:

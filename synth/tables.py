@@ -130,12 +130,12 @@ def tables(unit: Unit) -> dict[str, str]:
 def regenerated(unit: Unit, page: str) -> str:
     """Return a page with the text between `<!-- NAME: generated -->` and `<!-- end -->` written anew."""
     for name, table in tables(unit).items():
-        pattern = re.compile(rf"(<!-- {name}: [^\n]*-->\n).*?(\n<!-- end -->)", re.DOTALL)
+        pattern = re.compile(rf"(<!-- {name}: [^\n]*-->\n).*?(<!-- end -->)", re.DOTALL)
         if not pattern.search(page):
             raise UserError(
                 f"the page of {unit.name} has no markers for its {name}: <!-- {name}: generated --> ... end"
             )
-        page = pattern.sub(lambda found, table=table: f"{found[1]}{table}{found[2]}", page)  # type: ignore[misc]
+        page = pattern.sub(lambda found, table=table: f"{found[1]}{table}\n{found[2]}", page)  # type: ignore[misc]
     return page
 
 

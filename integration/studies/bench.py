@@ -252,16 +252,12 @@ def main(arguments: list[str]) -> None:
         "network": network,
         "memory": used,
     }
-    table = Table(title=f"ResNet-20, batch {BATCH}, 256 x 256 tiles, one thread; {model}, load {load}", box=box.SIMPLE)
-    for heading in (
-        "chain",
-        "time / float torch",
-        "lowest .. highest",
-        "images/s",
-        "float images/s",
-        "peak memory / float",
-    ):
-        table.add_column(heading, justify="right")
+    console.print(f"ResNet-20, batch {BATCH}, 256 x 256 tiles, one thread, median of {PAIRS} interleaved pairs")
+    console.print(f"{model}, load {load}", highlight=False)
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("chain", no_wrap=True)
+    for heading in ("time /\nfloat", "lowest ..\nhighest", "images/s", "float\nimages/s", "peak memory\n/ float"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for row, peaks in zip(network, used, strict=True):
         table.add_row(
             row["chain"], f"{row['ratio']:.2f}", f"{row['lowest']:.2f} .. {row['highest']:.2f}",

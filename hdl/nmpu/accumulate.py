@@ -38,19 +38,19 @@ class Accumulate(Stage):
     """total = saturate(term + carry + received, sum_range); `sum_saturated` tells that it was clipped.
 
     `received` is 0 for the first tile. In a unit without partial sums (batch norm alone) only the carry is added. Where
-    there is a choice, the total has T's fraction: the rest stands below the sum, and where `rounded` is 0 (a column of
-    one tile) nothing is clipped, so that it is T again. Latency 1.
+    there is a choice, the total has T's fraction: the rest stands below the sum, so that it is T again for a column of
+    one tile. There `rounded` is 0 and INT8 sums are not clipped; a wide sum holds every T. Latency 1.
     """
 
     latency = 1
 
     @property
     def inputs(self) -> dict[str, Range]:
-        """Return the term, its carry, what was received, and the compression's choice with the rest."""
+        """Return the term, its carry, what was received, the compression's choice and its rest."""
         inputs = {"term": self.path.term, "carry": FLAG}
         if self.config.partial_sum:
             inputs["received"] = self.config.sum_range
-        if self.path.chooses:
+        if self.path.clips_by_choice:
             inputs["rounded"] = FLAG
         return inputs | {"rest": self.path.rest} if self.path.keeps_rest else inputs
 
@@ -66,7 +66,7 @@ class Accumulate(Stage):
         total = add_carry(m, inputs["term"], received, inputs["carry"].value, f"{name}_carried")
         if not self.config.partial_sum:
             return {"total": total}
-        only_if = inputs["rounded"].value if self.path.chooses else None
+        only_if = inputs["rounded"].value if self.path.clips_by_choice else None
         kept, clipped = saturate(m, total, self.config.sum_range, f"{name}_sum", only_if, self.path.term)
         if "rest" in inputs:
             kept = Number(Cat(inputs["rest"].value, kept.value).as_signed(), self.path.total)

@@ -70,6 +70,11 @@ class Datapath:
         return Range(self.affine.lo >> self.compression, self.affine.hi >> self.compression)
 
     @property
+    def clips_by_choice(self) -> bool:
+        """Return whether T of a column of one tile would not pass the saturation of sums: it must be off there."""
+        return self.chooses and self.config.sum_range | self.term != self.config.sum_range
+
+    @property
     def sum(self) -> Range:
         """Return what leaves the accumulate stage, at `sum_fraction`."""
         if not self.config.partial_sum:

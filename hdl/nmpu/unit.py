@@ -136,11 +136,20 @@ class Nmpu(wiring.Component):
                 lanes = [Mux(layer["receive"], lane, 0) for lane in lanes]
             line.put(name, lanes, Store.latency)
             low += field.width
+
+        def enable(name: str, value: Any) -> None:
+            wire = Signal(name=name)
+            m.d.comb += wire.eq(value)
+            line.put(name, wire)
+
         last = layer["last"]
-        line.put("rounded", layer["receive"] | ~last)
+        if Datapath(self.config).chooses:
+            enable("rounded", layer["receive"] | ~last)
         for name, source in (("relu_before", "relu_before"), ("relu_after", "relu_after"), ("add", "add_residual")):
-            line.put(name, layer[source] & last if source in layer else None)
-        line.put("layer_shift", layer.get("shift"))
+            if source in layer:
+                enable(name, layer[source] & last)
+        if "shift" in layer:
+            line.put("layer_shift", layer["shift"])
 
     def _datapath(self, m: Module, line: Pipeline, layer: dict[str, Any]) -> Lanes:
         """Place every stage and the output register; return the saturation of each lane of the word that enters it."""

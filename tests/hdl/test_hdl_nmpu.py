@@ -24,6 +24,11 @@ CONFIGS = {
         units=2, columns=2, scale=UQ(1, 3), offset=SQ(5, 4), guard=4, max_residual_shift=0, rounding=Rounding.FLOOR,
         output=Format(False, 4, 0), residual_input=Format(False, 4, 0), input_bits=5,
     ),
+    # floor(T) of a column of one tile is below the least partial sum: the saturation must be off there
+    "least sums": NmpuConfig(
+        units=2, columns=2, input_bits=2, scale=UQ(0, 2), offset=SQ(2, 0), guard=0, max_tiles=1, residual=False,
+        output=INT8,
+    ),
     "int8 batch norm": NmpuConfig(
         units=2, columns=2, int8=True, batch_norm=True, bn_scale=UQ(2, 3), bn_offset=SQ(4, 6), max_bn_shift=0,
         output=INT8, max_tiles=1,

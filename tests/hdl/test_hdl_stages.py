@@ -29,6 +29,7 @@ BASES = {
     "coarse": NmpuConfig(
         input_bits=3, scale=UQ(0, 2), offset=SQ(3, 4), guard=4, bn_scale=UQ(1, 2), bn_offset=SQ(3, 6), batch_norm=True
     ),
+    "least sums": NmpuConfig(input_bits=2, scale=UQ(0, 2), offset=SQ(2, 0), guard=0, max_tiles=1, residual=False),
     "sums at T's fraction": NmpuConfig(scale=UQ(2, 2), offset=SQ(6, 2), guard=2, output=INT8),
     "unsigned out": NmpuConfig(residual_input=Format(False, 4, 0), output=Format(False, 4, 0), max_tiles=5, cut_pre=1),
 }
@@ -125,7 +126,7 @@ def test_relu(draw, config):
     assert (found["total"] == np.where(data["relu_before"], golden.relu(total).integers, data["total"])).all()
 
 
-@each
+@pytest.mark.parametrize("config", [c for c in CONFIGS.values() if c.residual], ids=lambda c: c.rounding.value)
 def test_residual(draw, config):
     path = Datapath(config)
     data, found = drive(draw, (ResidualMultiply(config), AddResidual(config)))

@@ -19,6 +19,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from cocotb_tests.checker import UNKNOWN
 from cocotb_tests.configurations import case
 from cocotb_tests.icarus import compile_verilog, require, simulate, workspace
 from cocotb_tests.job import Job
@@ -49,10 +50,10 @@ class Target:
 
 
 TARGETS = (
-    Target(case="faulty_every_2x2", quotas={Part.DATAPATH: 80, Part.STORE: 40, Part.CONTROL: 30, Part.FLAGS: 20}),
-    Target(case="faulty_dual_1x4", quotas={Part.DATAPATH: 30, Part.STORE: 20, Part.CONTROL: 20, Part.FLAGS: 10}),
+    Target(case="faulty_every_2x2", quotas={Part.DATAPATH: 66, Part.STORE: 32, Part.CONTROL: 26, Part.FLAGS: 16}),
+    Target(case="faulty_dual_1x4", quotas={Part.DATAPATH: 28, Part.STORE: 16, Part.CONTROL: 16, Part.FLAGS: 8}),
 )
-"""250 faults: every stage, and the paper's formats."""
+"""208 faults: every stage, and the paper's formats."""
 
 
 PLANTED = "faulty_every_2x2"
@@ -116,7 +117,8 @@ def hunt(design: Design, target: Target, folder: Path, *, seed: int = 1) -> Verd
     reasons = simulated([0, *(fault.number for fault in faults), 0], target.short)
     sound = not reasons.pop(0)
     fates = {number: Fate.CAUGHT if kind else Fate.SURVIVED for number, kind in reasons.items()}
-    verdicts = compare([fault for fault in faults if not reasons[fault.number]], folder)
+    # An X is the simulator's caution: a fault that shows as nothing else may still be equal in hardware.
+    verdicts = compare([fault for fault in faults if reasons[fault.number] in ("", UNKNOWN)], folder)
     fates |= {number: Fate.EQUAL for number, verdict in verdicts.items() if verdict is Verdict.EQUAL}
     left = [fault for fault in faults if fates[fault.number] is Fate.SURVIVED]
     if left:

@@ -89,7 +89,7 @@ def test_checker_tells_a_wrong_word_a_lost_flag_and_a_false_idle() -> None:
     checker.accept(1)
     with pytest.raises(Mismatch, match=r"got .*2.*golden model says .*1"):
         checker.compare("00000010")
-    with pytest.raises(Mismatch, match="payload"):
+    with pytest.raises(Mismatch, match="unknown: word 0"):
         checker.compare("0000000x")
     checker.state("0", "0")
     checker.state("1", "0")

@@ -1,100 +1,15 @@
-"""The command line: parse, call, print. Every command is a function elsewhere, imported when it is called."""
+"""The commands on networks: presets, training, evaluation."""
 
 from __future__ import annotations
 
-import json
-import sys
-from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from golden_model.errors import UserError
-
-app = typer.Typer(
-    name="nmpu",
-    help="A fixed-point near-memory processing unit: Verilog, verification, and what it costs a network in accuracy.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-
-Data = Annotated[
-    Path | None,
-    typer.Option("--data", envvar="NMPU_DATA", help="Folder of the data sets in their standard layouts."),
-]
-Output = Annotated[Path | None, typer.Option("--output", "-o", help="File to write.")]
-Json = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON to this file.")]
-Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads of torch.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed.")]
-Quick = Annotated[bool, typer.Option("--quick", help="A short form that shows that everything works.")]
-MaybeFile: TypeAlias = Path | None
+from integration.cli.options import Data, Json, MaybeFile, Output, Quick, Seed, Threads
 
 
-@app.callback(invoke_without_command=True)
-def root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
-) -> None:
-    """A fixed-point near-memory processing unit: Verilog, verification, and what it costs a network in accuracy."""
-    if version:
-        from importlib.metadata import version as installed
-
-        print(installed("nmpu"))
-        raise typer.Exit
-
-
-@app.command()
-def elaborate(
-    unit: Annotated[str, typer.Argument(help="The unit: nmpu.")],
-    config: Annotated[MaybeFile, typer.Option("--config", help="TOML file of the unit's configuration.")] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="One field of the configuration, as units=16 or scale=UQ(1,5); may be repeated."),
-    ] = None,
-    output: Output = None,
-) -> None:
-    """Write a unit's Verilog for synthesis: deterministic text, to standard output or a file."""
-    from golden_model.configuration import read, words
-    from synth.registry import unit as find_unit
-    from synth.verilog import elaborate as to_verilog
-
-    configuration = find_unit(unit).config()
-    if config is not None:
-        configuration = read(config, configuration)
-    text = to_verilog(unit, words(configuration, assignments or [], "--set"))
-    if output is None:
-        print(text, end="")
-    else:
-        _write(output, text)
-        print(f"{output}: {len(text.splitlines())} lines of Verilog, module {unit}")
-
-
-@app.command()
-def verify(
-    unit: Annotated[str, typer.Argument(help="The unit: nmpu.")] = "nmpu",
-    seed: Seed = 0,
-    quick: Quick = False,
-    waves: Annotated[MaybeFile, typer.Option("--waves", help="Leave the trace of one run in this file.")] = None,
-    json_file: Json = None,
-) -> None:
-    """Run the cocotb regression of a unit on Icarus Verilog, bit for bit against the golden model."""
-    from cocotb_tests.regression import print_summary
-    from cocotb_tests.regression import verify as run
-
-    console = Console()
-    summary = run(unit, seed=seed, quick=quick, waves=waves, console=console)
-    print_summary(summary, console)
-    if json_file is not None:
-        from golden_model.configuration import plain
-
-        _write(json_file, json.dumps(plain(summary), indent=2) + "\n")
-    if not summary.passed:
-        raise typer.Exit(1)
-
-
-@app.command()
 def presets() -> None:
     """List the tile presets and their fields, as `evaluate --set` takes them."""
     from golden_model.configuration import plain
@@ -108,7 +23,6 @@ def presets() -> None:
                     print(f"  {stage}.{key} = {str(value).lower() if isinstance(value, bool) else value}")
 
 
-@app.command()
 def train(
     network: Annotated[str, typer.Option("--network", help="resnet9s, resnet20, resnet32 or package.module:factory.")],
     dataset: Annotated[str, typer.Option("--dataset", help="digits, mnist, cifar10 or cifar100.")] = "digits",
@@ -146,7 +60,6 @@ def train(
     print(f"{trained.path}: {trained.card.accuracy:.2f} % on the test images of {dataset}, {trained.seconds:.0f} s")
 
 
-@app.command()
 def evaluate(
     network: Annotated[
         str, typer.Option("--network", help="resnet9s, resnet20, resnet32 or package.module:factory.")
@@ -222,27 +135,3 @@ def evaluate(
         ),
         Console(),
     )
-
-
-def _write(path: Path, text: str) -> None:
-    """Write text to a file, whole or not at all."""
-    from integration.zoo.files import atomic
-
-    with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line. A user's mistake is one line on standard error and exit code 2."""
-    try:
-        app(arguments, prog_name="nmpu")
-    except UserError as error:
-        print(f"nmpu: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("nmpu: interrupted", file=sys.stderr)
-        sys.exit(130)
-
-
-if __name__ == "__main__":
-    main()

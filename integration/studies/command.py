@@ -26,7 +26,7 @@ from integration.mapping.network import ConvertedNetwork
 from integration.studies.evaluate import Evaluation, Journal, evaluate, unit_correct, worth_compiling
 from integration.studies.layers import LayerRow, layer_rows
 from integration.zoo import datasets
-from integration.zoo.files import atomic
+from integration.zoo.files import atomic, writable
 from integration.zoo.trained import trained
 from sim.digital import Digital, FloatUnit, Fp16Unit, NmpuUnit
 from sim.kernels import compiler_stands
@@ -95,7 +95,7 @@ def run(request: Request, console: Console) -> None:
     torch.set_num_threads(request.threads)
     for path in (request.save, request.json_file):
         if path is not None:
-            _writable(path)
+            writable(path)
     if request.compiled and not compiler_stands():
         raise UserError("--compiled needs a C++ compiler (g++ or clang++) on PATH; --eager computes the same bits")
     tile = configuration.words(find_preset(request.preset), list(request.assignments), "--set")
@@ -177,13 +177,6 @@ def progress_bar(console: Console) -> Progress:
         console=console,
         transient=True,
     )
-
-
-def _writable(path: Path) -> None:
-    """Refuse an output that cannot be written before hours are spent on it."""
-    with atomic(path.with_name(f".{path.name}.probe")) as temporary:
-        probe = temporary.with_name(f".{path.name}.probe")
-    probe.unlink(missing_ok=True)
 
 
 def _numbers(text: str, name: str, channels: int) -> tuple[float, ...]:

@@ -37,6 +37,13 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def writable(path: Path) -> None:
+    """Refuse (UserError) a file that cannot be written before hours are spent on its content."""
+    with atomic(path.with_name(f".{path.name}.probe")) as temporary:
+        probe = temporary.with_name(f".{path.name}.probe")
+    probe.unlink(missing_ok=True)
+
+
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))  # splitmix64's finaliser
 
 

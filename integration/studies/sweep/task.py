@@ -46,6 +46,8 @@ class Measure:
     """Digits after the point."""
     better: Better | None = None
     """Which values are preferred; None where neither are."""
+    brief: bool = True
+    """Whether the console shows it too; the report always does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

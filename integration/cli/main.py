@@ -53,6 +53,6 @@ def main(arguments: list[str] | None = None) -> None:
     except UserError as error:
         print(f"nmpu: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt as stop:
-        print(f"nmpu: {stop}" if str(stop) else "nmpu: interrupted", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("nmpu: interrupted", file=sys.stderr)
         sys.exit(130)

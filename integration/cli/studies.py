@@ -121,6 +121,7 @@ def _compute(
     from integration.studies.report.page import build
     from integration.studies.report.progress import bar
     from integration.studies.report.table import document, print_results
+    from integration.studies.sweep.engine import Interrupted
     from integration.studies.sweep.engine import sweep as run
     from integration.studies.sweep.study import LIMIT
     from integration.zoo.files import writable
@@ -130,17 +131,21 @@ def _compute(
     if json_file is not None:
         writable(json_file)
     console = Console()
-    with bar(console) as progress:
-        results = run(
-            study,
-            folder,
-            executor=executor,
-            threads=threads,
-            retry=retry,
-            limit=limit or LIMIT,
-            command=command,
-            progress=progress,
-        )
+    try:
+        with bar(console) as progress:
+            results = run(
+                study,
+                folder,
+                executor=executor,
+                threads=threads,
+                retry=retry,
+                limit=limit or LIMIT,
+                command=command,
+                progress=progress,
+            )
+    except Interrupted as stop:
+        print(f"nmpu: {stop}", file=sys.stderr)
+        raise typer.Exit(130) from None
     write(folder / "report.html", build(results))
     if json_file is not None:
         import json

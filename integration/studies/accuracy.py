@@ -292,11 +292,11 @@ ACCURACY = Task(
     releases=("numpy", "scipy", "torch"),
     measures=(
         Measure(name="accuracy", title="top-1", unit="%", better=Better.HIGHER),
-        Measure(name="drop", title="drop against FP16", unit="points", better=Better.LOWER),
+        Measure(name="drop", title="drop", unit="points", better=Better.LOWER),
         Measure(name="worse", title="worse", unit="images", digits=0, better=Better.LOWER, brief=False),
         Measure(name="better", title="better", unit="images", digits=0, better=Better.HIGHER, brief=False),
         Measure(name="clipped", title="clipped", unit="parameters", digits=1, better=Better.LOWER),
-        Measure(name="error", title="error", unit="LSB", digits=3, better=Better.LOWER),
+        Measure(name="error", title="error", unit="LSB", digits=3, better=Better.LOWER, brief=False),
         Measure(name="saturated", title="saturated", unit="%", digits=2, better=Better.LOWER, brief=False),
         Measure(name="bits", title="parameters", unit="bits a column", digits=0, better=Better.LOWER, brief=False),
     ),

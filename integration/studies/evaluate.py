@@ -172,10 +172,11 @@ class Journal:
     def __init__(self, path: Path, key: str) -> None:
         self.log = Log(path, {"format": "nmpu evaluation journal", "version": 1, "key": key})
         self.entries: dict[str, Any] = {}
+        self._other = False
         try:
             self.entries = {record["row"]: record for record in self.log.records() if "row" in record}
         except OtherFileError:
-            path.unlink(missing_ok=True)
+            self._other = True  # left aside until there is something to keep
 
     def kept(self, seed: int, unit: str) -> Kept | None:
         """Return what was kept of a unit and seed."""
@@ -186,6 +187,9 @@ class Journal:
         """Keep what a unit did with a seed."""
         name = f"{seed} {unit}"
         clips = plain(kept.clips)
+        if self._other:
+            self.log.path.unlink(missing_ok=True)
+            self._other = False
         self.entries[name] = {"row": name, "seconds": kept.seconds, "clips": clips, **pack(kept.correct)}
         self.log.append(self.entries[name])
 

@@ -109,7 +109,8 @@ def _over_field(axes: Any, plot: Plot, y: Measure, table: Table, keys: list[str]
     categories = None if all(map(is_number, values)) else list(dict.fromkeys(map(text, values)))
     series: dict[str, list[Line]] = {}
     for line in having:
-        series.setdefault(_label(line, keys), []).append(line)
+        unset = "" if plot.x in line.setting or plot.x in keys else f"{plot.x} not set"
+        series.setdefault(", ".join(filter(None, (_label(line, keys), unset))), []).append(line)
     style = 0
     for label, lines in list(series.items())[:MOST_LINES]:
         colour, mark = COLOURS[style % len(COLOURS)], MARKS[style % len(MARKS)]
@@ -137,6 +138,7 @@ def _over_field(axes: Any, plot: Plot, y: Measure, table: Table, keys: list[str]
     axes.set_xlabel(plot.x)
     if categories is not None:
         axes.set_xticks(range(len(categories)), categories)
+        axes.set_xlim(-0.6, len(categories) - 0.4)
     elif len(set(values)) <= 12:
         axes.set_xticks(sorted(set(values)), [text(value) for value in sorted(set(values))])
 

@@ -96,9 +96,9 @@ def print_results(results: Results, folder: Path, console: Console) -> None:
     printed = Printed(title=title, box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
     brief = replace(table, measures=tuple(measure for measure in table.measures if measure.brief))
     for key in table.keys:
-        printed.add_column(key, no_wrap=True)
+        printed.add_column(key, overflow="fold")
     for name in ("seeds", *map(heading, brief.measures)):
-        printed.add_column(name.replace(", ", "\n"), justify="right", no_wrap=True)
+        printed.add_column(name.replace(", ", "\n"), justify="right", overflow="fold")
     for line in table.lines[:SHOWN]:
         printed.add_row(*cells(brief, line))
     if table.lines:
@@ -109,11 +109,8 @@ def print_results(results: Results, folder: Path, console: Console) -> None:
         console.print(table.task.note, style="dim", highlight=False, soft_wrap=True)
     _print_failures(results, console)
     count, total = len(results.rows), results.header["points"]
-    console.print(
-        f"{count} of {total} points: {folder / 'results.jsonl'}, {folder / 'report.html'}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    made = f"{folder / 'results.jsonl'}, {folder / 'report.html'}"
+    console.print(f"{count} of {total} points: {made}", highlight=False, soft_wrap=True)
 
 
 def _print_failures(results: Results, console: Console, shown: int = 5) -> None:
@@ -123,8 +120,4 @@ def _print_failures(results: Results, console: Console, shown: int = 5) -> None:
         console.print(f"failed: {where}: {failure.error}", markup=False, highlight=False, soft_wrap=True)
     if failures:
         more = f"{len(failures) - shown} more failed; " if len(failures) > shown else ""
-        console.print(
-            f"{more}--retry computes failed points again, the report has where they failed",
-            highlight=False,
-            soft_wrap=True,
-        )
+        console.print(f"{more}--retry computes them again, the report says where they failed", highlight=False)

@@ -41,6 +41,7 @@ for command in (
     networks.evaluate,
     studies.sweep,
     studies.report,
+    studies.reproduce,
 ):
     app.command()(command)
 

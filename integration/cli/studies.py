@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from integration.cli.options import Data, Json, write
+from integration.cli.options import Data, Json, Quick, write
 
 if TYPE_CHECKING:
+    from integration.studies.reproduce.paper import Paper
     from integration.studies.sweep.job import Executor
     from integration.studies.sweep.store import Results
     from integration.studies.sweep.study import Study
@@ -71,11 +73,13 @@ def report(
 ) -> None:
     """Build a study's HTML report again from its results."""
     from integration.studies.report.page import build
+    from integration.studies.reproduce.paper import find
     from integration.studies.sweep.store import read_results
 
     results = read_results(folder)
+    name = results.header["paper"]
     target = output or folder / "report.html"
-    write(target, build(results))
+    write(target, build(results, find(name).compare(results) if name else None))
     print(f"{target}: {len(results.rows)} points, {len(results.failures)} failed")
 
 
@@ -116,11 +120,12 @@ def _compute(
     limit: int | None,
     json_file: Path | None,
     command: str,
+    paper: Paper | None = None,
 ) -> Results:
     """Run a sweep under a progress bar; write its report, and its table where asked; print what came out."""
     from integration.studies.report.page import build
     from integration.studies.report.progress import bar
-    from integration.studies.report.table import document, print_results
+    from integration.studies.report.table import document, print_comparison, print_results
     from integration.studies.sweep.engine import Interrupted
     from integration.studies.sweep.engine import sweep as run
     from integration.studies.sweep.study import LIMIT
@@ -146,10 +151,48 @@ def _compute(
     except Interrupted as stop:
         print(f"nmpu: {stop}", file=sys.stderr)
         raise typer.Exit(130) from None
-    write(folder / "report.html", build(results))
+    comparison = None if paper is None else paper.compare(results)
+    write(folder / "report.html", build(results, comparison))
     if json_file is not None:
-        import json
-
-        write(json_file, json.dumps(document(results), indent=2) + "\n")
+        shown = document(results) | ({} if comparison is None else {"comparison": comparison.document()})
+        write(json_file, json.dumps(shown, indent=2) + "\n")
     print_results(results, folder, console)
+    if comparison is not None:
+        print_comparison(comparison, console)
     return results
+
+
+def reproduce(
+    context: typer.Context,
+    paper: Annotated[str, typer.Argument(help="The paper: nmpu.")],
+    data: Data = None,
+    workers: Workers = 1,
+    threads: PointThreads = 1,
+    scheduler: Scheduler = None,
+    seeds: Seeds = None,
+    quick: Quick = False,
+    retry: Retry = False,
+    json_file: Json = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder of the results; default: out/reproduce/PAPER.")
+    ] = None,
+) -> None:
+    """Compute a paper's study and set it beside the paper's figures."""
+    from integration.studies.reproduce.paper import find
+
+    found = find(paper)
+    wanted = found.read(quick=quick, seeds=seeds)
+    results = _compute(
+        wanted,
+        output or Path("out") / "reproduce" / wanted.name,
+        _executor(workers, threads, scheduler),
+        data=data,
+        threads=threads,
+        retry=retry,
+        limit=None,
+        json_file=json_file,
+        command=context.obj,
+        paper=found,
+    )
+    if results.failures:
+        raise typer.Exit(1)

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from integration.studies.report.plots import default_plots, draw
-from integration.studies.report.table import Table, cells, heading, tabulate, text
+from integration.studies.report.table import Comparison, Table, cells, heading, tabulate, text
 from integration.studies.sweep.store import Results
 from integration.studies.sweep.study import Plot
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """Ours beside a paper's figures."""
-
-    source: str
-    """The paper."""
-    rows: tuple[tuple[str, str, str, str], ...]
-    """What, the paper's figure, ours, remark."""
 
 
 def build(results: Results, comparison: Comparison | None = None) -> str:

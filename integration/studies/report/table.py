@@ -30,6 +30,21 @@ class Table:
     lines: tuple[Line, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Ours beside a paper's figures."""
+
+    source: str
+    """The paper."""
+    rows: tuple[tuple[str, str, str, str], ...]
+    """What, the paper's figure, ours, remark."""
+
+    def document(self) -> dict[str, Any]:
+        """Return it as plain data, for JSON."""
+        names = ("what", "paper", "ours", "remark")
+        return {"source": self.source, "rows": [dict(zip(names, row, strict=True)) for row in self.rows]}
+
+
 def tabulate(results: Results) -> Table:
     """Return the table of results: a line a setting, statistics over seeds. UserError where the task is not found."""
     task = find(results.header["task"])
@@ -111,6 +126,17 @@ def print_results(results: Results, folder: Path, console: Console) -> None:
     count, total = len(results.rows), results.header["points"]
     made = f"{folder / 'results.jsonl'}, {folder / 'report.html'}"
     console.print(f"{count} of {total} points: {made}", highlight=False, soft_wrap=True)
+
+
+def print_comparison(comparison: Comparison, console: Console) -> None:
+    """Print ours beside a paper's."""
+    printed = Printed(title="beside the paper", box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in ("", "paper", "ours", ""):
+        printed.add_column(name, justify="right" if name else "left", overflow="fold")
+    for row in comparison.rows:
+        printed.add_row(*row)
+    console.print(printed)
+    console.print(comparison.source, style="dim", highlight=False, soft_wrap=True)
 
 
 def _print_failures(results: Results, console: Console, shown: int = 5) -> None:

@@ -12,7 +12,7 @@ from golden_model.errors import UserError
 from integration.studies.sweep.job import Job, Outcome, Run, one_line, perform
 from integration.studies.sweep.task import Code, code_of
 
-AHEAD = 8
+AHEAD = 16
 """Jobs that wait at the cluster for each thread: enough that none idles, few enough that memory stays small."""
 
 
@@ -32,8 +32,10 @@ class Cluster:
     """The scheduler's, as tcp://host:8786."""
     threads: int = 1
     """Threads of torch in each point."""
-    patience: float = 15.0
-    """How long to wait for the scheduler, and then for its first worker, s."""
+    patience: float = 5.0
+    """How long to wait for the scheduler, s."""
+    patience_for_workers: float = 15.0
+    """How long to wait for its first worker, s."""
 
     def __str__(self) -> str:
         return f"Dask cluster at {self.address}"
@@ -66,7 +68,7 @@ class Cluster:
 
     def _check(self, client: Any, task: str) -> None:
         try:
-            client.wait_for_workers(1, timeout=self.patience)
+            client.wait_for_workers(1, timeout=self.patience_for_workers)
         except Exception as error:
             raise UserError(
                 f"the scheduler at {self.address} has no workers; start some with `dask worker {self.address}`"

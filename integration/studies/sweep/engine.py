@@ -154,6 +154,7 @@ def write(folder: Path, study: Study, code: Code, points: list[Point], kept: Sto
         "study": study.name,
         "title": study.title,
         "quick": study.quick,
+        "paper": study.paper,
         "keys": list(study.keys),
         "plots": [asdict(plot) for plot in study.plots],
         "points": len(points),

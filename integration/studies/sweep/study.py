@@ -63,6 +63,8 @@ class Study:
     """The study as its author wrote it."""
     quick: bool = False
     """Whether it is the quick form."""
+    paper: str = ""
+    """The paper that it reproduces, where it is a shipped one."""
 
     @property
     def size(self) -> int:

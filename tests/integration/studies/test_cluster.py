@@ -146,9 +146,8 @@ def test_no_scheduler_and_no_workers(
     captured = capsys.readouterr()
     assert stop.value.code == 2 and captured.err.count("\n") == 1
     assert captured.err.startswith("nmpu: no Dask scheduler answers at tcp://127.0.0.1:1")
-    with pytest.raises(SystemExit) as stop:
-        main(["sweep", "s.toml", "--scheduler", "no address at all"])
-    assert stop.value.code == 2 and capsys.readouterr().err.count("\n") == 1
+    with pytest.raises(UserError, match="no Dask scheduler answers at no address at all"):
+        sweep(study(), tmp_path / "out", executor=Cluster(address="no address at all", patience=0.2))
     assert [p.name for p in tmp_path.iterdir()] == ["s.toml"]
     running = Running(tmp_path, workers=0)
     try:

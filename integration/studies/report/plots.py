@@ -47,7 +47,8 @@ def _figure() -> Iterator[Any]:
     from matplotlib.figure import Figure  # no pyplot: no window system, no global state
 
     style: dict[Any, Any] = {
-        "svg.fonttype": "none", "svg.hashsalt": "nmpu", "text.parse_math": False, "font.family": "sans-serif", "font.size": 9,
+        "svg.fonttype": "none", "svg.hashsalt": "nmpu", "text.parse_math": False,
+        "font.family": "sans-serif", "font.size": 9,
         "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e0e0e0",
         "grid.linewidth": 0.6, "axes.axisbelow": True, "legend.frameon": False, "errorbar.capsize": 2.5,
     }  # fmt: skip

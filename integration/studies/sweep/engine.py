@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -11,10 +10,10 @@ from typing import Any
 
 from golden_model.errors import UserError
 from integration.studies.sweep import store
-from integration.studies.sweep.job import Executor, InProcess, Job, Outcome
-from integration.studies.sweep.store import Failure, Results, Store
+from integration.studies.sweep.job import Executor, InProcess, Job
+from integration.studies.sweep.store import Results, Store
 from integration.studies.sweep.study import LIMIT, Study, overlaid
-from integration.studies.sweep.task import Code, Row, Task, code_of, find
+from integration.studies.sweep.task import Code, Task, code_of, find
 from integration.zoo.files import atomic
 
 
@@ -147,7 +146,6 @@ def _jobs(points: Iterable[Point], known: set[str], task: str, threads: int) -> 
 
 def write(folder: Path, study: Study, code: Code, points: list[Point], kept: Store) -> Results:
     """Write results.jsonl, runs.jsonl and study.toml from the log; return what they hold."""
-    here = sorted((p for p in points if p.hash in kept.outcomes), key=lambda p: p.hash)
     header = {
         "format": "nmpu results",
         "version": store.LAYOUT,
@@ -161,35 +159,19 @@ def write(folder: Path, study: Study, code: Code, points: list[Point], kept: Sto
         **asdict(code),
         "text": study.text,
     }
-    good, bad, records, times = [], [], [], []
-    for point in here:
+    records, times = [], []
+    for point in sorted((p for p in points if p.hash in kept.outcomes), key=lambda p: p.hash):
         outcome = kept.outcomes[point.hash]
-        times.append(_time(outcome))
+        record: dict[str, Any] = {"hash": point.hash, "place": point.place, "setting": point.setting}
         if outcome.result is not None:
-            row = Row(
-                hash=point.hash,
-                place=point.place,
-                setting=point.setting,
-                configuration=point.content,
-                result=outcome.result,
-            )
-            good.append(row)
-            records.append(asdict(row))
+            records.append(record | {"configuration": point.content, "result": outcome.result})
         else:
-            error = outcome.error or "unknown"
-            failure = Failure(hash=point.hash, place=point.place, setting=point.setting, error=error)
-            records.append({key: value for key, value in asdict(failure).items() if key != "trace"})
-            bad.append(replace(failure, trace=outcome.trace))
+            records.append(record | {"error": outcome.error or "unknown"})
+        time = asdict(replace(outcome, result=None, error=None))
+        times.append({key: value for key, value in time.items() if value not in (None, "", False)})
     store.write_lines(folder / store.RESULTS, [header, *records])
     beside = {"format": "nmpu runs", "version": store.LAYOUT, "runs": kept.runs}
     store.write_lines(folder / store.RUNS, [beside, *times])
     with atomic(folder / "study.toml") as temporary:
         temporary.write_text(study.text, encoding="utf-8")
-    header = json.loads(json.dumps(header))
-    by_hash = {record["hash"]: record for record in times}
-    return Results(header=header, rows=tuple(good), failures=tuple(bad), runs=tuple(kept.runs), times=by_hash)
-
-
-def _time(outcome: Outcome) -> dict[str, Any]:
-    record = asdict(replace(outcome, result=None, error=None))
-    return {key: value for key, value in record.items() if value not in (None, "", False)}
+    return store.read_results(folder)

@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from integration.studies.report.plots import default_plots, draw
-from integration.studies.report.table import Comparison, Table, cells, heading, tabulate, text
+from integration.studies.report.table import Comparison, Table, cells, tabulate, text
 from integration.studies.sweep.store import Results
 from integration.studies.sweep.study import Plot
 
@@ -30,7 +30,7 @@ def build(results: Results, comparison: Comparison | None = None) -> str:
     page: str = environment.get_template("page.html").render(
         header=results.header,
         title=results.header["title"] or results.header["study"],
-        columns=[*table.keys, "seeds", *map(heading, table.measures)],
+        columns=[*((key, "") for key in (*table.keys, "seeds")), *((m.title, m.unit) for m in table.measures)],
         keys=len(table.keys),
         lines=[cells(table, line) for line in table.lines],
         note=table.task.note,
@@ -50,7 +50,8 @@ def _caption(plot: Plot, table: Table) -> str:
     caption = f"{names.get(plot.y, plot.y)} over {names.get(plot.x, plot.x)}"
     if plot.x in names:
         return caption + "; dotted: what nothing beats in both"
-    return caption + "; bars: one standard error over seeds; dashed: where the field does not matter"
+    everywhere = all(plot.x in line.setting for line in table.lines)
+    return caption + "; bars: one standard error over seeds" + ("" if everywhere else "; dashed: without the field")
 
 
 def _run(run: dict[str, Any]) -> dict[str, Any]:

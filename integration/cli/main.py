@@ -32,7 +32,14 @@ def root(
         raise typer.Exit
 
 
-for command in (hardware.elaborate, hardware.verify, networks.presets, networks.train, networks.evaluate):
+for command in (
+    hardware.elaborate,
+    hardware.verify,
+    hardware.synth,
+    networks.presets,
+    networks.train,
+    networks.evaluate,
+):
     app.command()(command)
 
 

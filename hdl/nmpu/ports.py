@@ -3,10 +3,9 @@
 from typing import Any
 
 from amaranth.hdl import signed, unsigned
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
 
 from golden_model.nmpu_config import Columns, Input, NmpuConfig
+from hdl import frame
 from hdl.fixed import shape
 
 
@@ -54,42 +53,25 @@ def layer_fields(config: NmpuConfig) -> dict[str, Any]:
 
 def members(config: NmpuConfig) -> dict[str, Any]:
     """Return the members of the unit's signature; `clk` and `rst` come with the clock domain."""
-    count = config.units * config.columns
-    parameters, layer = parameter_fields(config), layer_fields(config)
-    write = {
-        "en": Out(1),
-        "column": Out(max(1, (count - 1).bit_length())),
-        "mask": Out(len(parameters)),
-        "data": Out(data.StructLayout(parameters)),
-    }
-    load = {"en": Out(1)} | ({"data": Out(data.StructLayout(layer))} if layer else {})
-    return {
-        "i": In(stream.Signature(data.ArrayLayout(data.StructLayout(input_fields(config)), config.units))),
-        "o": Out(stream.Signature(data.ArrayLayout(data.StructLayout(output_fields(config)), config.units))),
-        "write": In(wiring.Signature(write)),
-        "layer": In(wiring.Signature(load)),
-        "flags": Out(count),
-        "idle": Out(1),
-    }
+    return frame.members(
+        config.units,
+        config.columns,
+        inputs=input_fields(config),
+        outputs=output_fields(config),
+        parameters=parameter_fields(config),
+        layer=layer_fields(config),
+    )
 
 
-MEANINGS: dict[str, str] = {
-    "i": "words to process",
+MEANINGS: dict[str, str] = frame.MEANINGS | {
     "i.first": "the count of the positive current, or the signed code",
     "i.second": "the count of the negative current",
     "i.received": "partial sum of the tile before, in output LSB / 2**sum_fraction",
     "i.residual": "operand to add",
-    "o": "processed words",
     "o.code": "output code; 0 where the tile is not the last",
     "o.sum": "partial sum; 0 where the tile is the last",
-    "write.en": "write one column's parameters in this cycle",
-    "write.column": "the column t * units + u of word t and lane u",
-    "write.mask": "which fields of `write__data` to write, one bit a field in their order",
-    "write.data": "the parameters, codes in the configuration's formats",
-    "layer.en": "write the layer registers in this cycle and clear all flags",
     "layer.data": "the layer registers: right shift, the two ReLUs, whether to add `received`, whether to add "
     "`residual`, whether this tile is the column's last",
     "flags": "sticky, one bit a column: something saturated since the last write",
-    "idle": "no word is under way and the next one is word 0 of a vector",
 }
 """What a port or a field of a stream's lane carries."""

@@ -8,7 +8,7 @@ from hdl.nmpu.affine import Affine, Multiply
 from hdl.nmpu.datapath import Datapath
 from hdl.nmpu.final import AddResidual, BatchNormAdd, BatchNormMultiply, Relu, Requantise, ResidualMultiply
 from hdl.nmpu.stage import Stage
-from hdl.nmpu.store import Store
+from hdl.store import Store
 
 READERS: dict[str, type[Stage]] = {
     "offset": Affine,

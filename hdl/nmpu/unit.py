@@ -1,6 +1,5 @@
 """The near-memory processing unit: streams, parameter store, layer registers, flags."""
 
-from itertools import pairwise
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
@@ -8,15 +7,14 @@ from amaranth.lib import wiring
 from amaranth.lib.stream import Interface
 
 from golden_model.errors import UserError
-from golden_model.fixed import Range
 from golden_model.nmpu_config import NmpuConfig
-from hdl.fixed import shape
+from hdl.frame import Frame
 from hdl.nmpu.datapath import Datapath
 from hdl.nmpu.final import Requantise
-from hdl.nmpu.pipeline import Lanes, Pipeline, split
 from hdl.nmpu.ports import input_fields, layer_fields, members, parameter_fields
 from hdl.nmpu.schedule import Schedule
-from hdl.nmpu.store import Store
+from hdl.pipeline import Lanes, Pipeline, split
+from hdl.store import Store
 
 MAX_UNITS = 4096
 MAX_COLUMNS = 65536
@@ -67,67 +65,31 @@ class Nmpu(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         """Return the module."""
         m = Module()
-        advance = Signal()
-        m.d.comb += [advance.eq(~self.o.valid | self.o.ready), self.i.ready.eq(advance)]
-        line = Pipeline(m, advance, self.config.units)
-        valids, words = self._control(m, advance)
-        layer = self._layer(m)
-        self._store(m, line, words, layer)
-        self._entry(m, line, layer)
-        saturated = self._datapath(m, line, layer)
-        self._flags(m, saturated, advance & valids[-2], words[-1])
+        config = self.config
+        frame = Frame(m, self, units=config.units, columns=config.columns, steps=self.schedule.latency)
+        layer = {"last": Const(1, 1), "receive": Const(0, 1)} | frame.layer(layer_fields(config))
+        self._parameters(m, frame, layer)
+        self._entry(m, frame, layer)
+        frame.exit(*self._datapath(frame.line, layer))
         return m
 
-    def _control(self, m: Module, advance: Any) -> tuple[list[Any], list[Any]]:
-        """Return the valid bits and the word numbers in front of every step; the last valid is the output's."""
-        steps, columns = self.schedule.latency, self.config.columns
-        valids = [self.i.valid] + [Signal(name=f"valid_{n}") for n in range(1, steps)] + [self.o.valid]
-        of = shape(Range(0, columns - 1))
-        words = [Signal(of, name="word")] + [Signal(of, name=f"word_{n}", reset_less=True) for n in range(1, steps)]
-        with m.If(advance):
-            m.d.sync += [behind.eq(ahead) for ahead, behind in pairwise(valids)]
-            m.d.sync += [behind.eq(ahead) for ahead, behind in pairwise(words)]
-            with m.If(self.i.valid):
-                m.d.sync += words[0].eq(Mux(words[0] == columns - 1, 0, words[0] + 1))
-        m.d.comb += self.idle.eq(~Cat(valids[1:]).any() & (words[0] == 0))
-        return valids, words
-
-    def _layer(self, m: Module) -> dict[str, Any]:
-        """Return the layer registers; a constant stands for one that the unit lacks."""
-        fields = layer_fields(self.config)
-        registers = {name: Signal(field, name=f"layer_{name}", reset_less=True) for name, field in fields.items()}
-        with m.If(self.layer.en):
-            m.d.sync += [kept.eq(getattr(self.layer.data, name)) for name, kept in registers.items()]
-        return {"last": Const(1, 1), "receive": Const(0, 1)} | registers
-
-    def _store(self, m: Module, line: Pipeline, words: list[Any], layer: dict[str, Any]) -> None:
-        """Place the store; every field is read one step before the stage that uses it."""
-        m.submodules.store = store = Store(self.config)
-        m.d.comb += [
-            store.en.eq(self.write.en),
-            store.column.eq(self.write.column),
-            store.mask.eq(self.write.mask),
-            store.data.eq(self.write.data.as_value()),
-            store.enable.eq(line.advance),
-        ]
-        for name, field in parameter_fields(self.config).items():
-            step = self.schedule.reader(name)
-            m.d.comb += getattr(store, f"{name}_word").eq(words[step - Store.latency])
-            row = getattr(store, name)
+    def _parameters(self, m: Module, frame: Frame, layer: dict[str, Any]) -> None:
+        """Place the store and put every field into the pipeline."""
+        fields = parameter_fields(self.config)
+        readers = {name: self.schedule.reader(name) for name in fields}
+        for name, row in frame.store(fields, readers).items():
             if name.startswith("bn_") and self.config.partial_sum:
                 # a sum that is not the last passes batch norm as sum * 1
-                one = Cat(Const(1, field.width) for _ in range(self.config.units)) if name == "bn_scale" else 0
+                width = fields[name].width
+                one = Cat(Const(1, width) for _ in range(self.config.units)) if name == "bn_scale" else 0
                 gated = Signal.like(row, name=name)
                 m.d.comb += gated.eq(Mux(layer["last"], row, one))
                 row = gated
-            line.put(name, split(row, field, self.config.units), step)
+            frame.line.put(name, split(row, fields[name], self.config.units), readers[name])
 
-    def _entry(self, m: Module, line: Pipeline, layer: dict[str, Any]) -> None:
-        """Place the input register, the payload as it came, and put its fields and the layer's into the pipeline."""
-        payload = self.i.payload.as_value()
-        entry = Signal(payload.shape(), reset_less=True)
-        with m.If(line.advance):
-            m.d.sync += entry.eq(payload)
+    def _entry(self, m: Module, frame: Frame, layer: dict[str, Any]) -> None:
+        """Place the input register and put its fields and the layer's into the pipeline."""
+        line, entry = frame.line, frame.entry()
         fields, low = input_fields(self.config), 0
         for name, field in fields.items():
             stride = sum(each.width for each in fields.values())
@@ -151,8 +113,8 @@ class Nmpu(wiring.Component):
         if "shift" in layer:
             line.put("layer_shift", layer["shift"])
 
-    def _datapath(self, m: Module, line: Pipeline, layer: dict[str, Any]) -> Lanes:
-        """Place every stage and the output register; return the saturation of each lane of the word that enters it."""
+    def _datapath(self, line: Pipeline, layer: dict[str, Any]) -> tuple[Lanes, Lanes]:
+        """Place every stage; return each lane's output, and whether it saturated."""
         config, path, last = self.config, Datapath(self.config), layer["last"]
         end = self.schedule.latency - Requantise.latency
         for stage in self.schedule.stages:
@@ -166,23 +128,7 @@ class Nmpu(wiring.Component):
             lanes = [Cat(Mux(last, code, 0), Mux(last, 0, total)) for code, total in pairs]
             flags = zip(saturated, line.get("sum_saturated", end), strict=True)
             saturated = [(code & last) | total for code, total in flags]
-        result = Signal(self.o.payload.as_value().shape(), reset_less=True)
-        with m.If(line.advance):
-            m.d.sync += result.eq(Cat(lanes))
-        m.d.comb += self.o.payload.as_value().eq(result)
-        return saturated
-
-    def _flags(self, m: Module, saturated: Lanes, arrives: Any, word: Any) -> None:
-        """Set the sticky flags of the word that enters the output register; a write clears."""
-        units = self.config.units
-        arrived, cleared = Signal.like(self.flags, name="arrived"), Signal.like(self.flags, name="cleared")
-        row = Signal(units)
-        m.d.comb += [row.eq(Cat(saturated)), arrived.eq(Mux(arrives, row << (word * units), 0))]
-        with m.If(self.write.en):
-            m.d.comb += cleared.eq(1 << self.write.column)
-        with m.If(self.layer.en):
-            m.d.comb += cleared.eq(~0)
-        m.d.sync += self.flags.eq((self.flags | arrived) & ~cleared)
+        return lanes, saturated
 
 
 def create(config: NmpuConfig) -> Nmpu:

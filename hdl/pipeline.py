@@ -1,10 +1,9 @@
 """Lanes side by side: stages placed lane by lane, and one wide register for each number between them."""
 
-from typing import Any, TypeAlias
+from collections.abc import Iterable
+from typing import Any, Protocol, TypeAlias
 
 from amaranth.hdl import Cat, Module, Shape, Signal
-
-from hdl.nmpu.stage import Stage
 
 Lanes: TypeAlias = list[Any]
 """One value a lane, lane 0 first."""
@@ -16,6 +15,29 @@ def split(value: Any, shape: Any, units: int, low: int = 0, stride: int | None =
     ends = [low + u * (shape.width if stride is None else stride) for u in range(units)]
     parts = [value[end : end + shape.width] for end in ends]
     return [part.as_signed() for part in parts] if shape.signed else parts
+
+
+class Step(Protocol):
+    """One combinational step of a lane's arithmetic, as a pipeline takes it."""
+
+    @property
+    def label(self) -> str:
+        """Return the name in the hardware."""
+
+    @property
+    def latency(self) -> int:
+        """Return the registers behind the step: 0 or 1."""
+
+    @property
+    def inputs(self) -> Iterable[str]:
+        """Return the names of the numbers it takes."""
+
+    @property
+    def outputs(self) -> Iterable[str]:
+        """Return the names of the numbers it gives."""
+
+    def place(self, m: Module, lane: str, **values: Any) -> dict[str, Any]:
+        """Place the step for one lane: values of the inputs, values of the outputs."""
 
 
 class Pipeline:
@@ -44,7 +66,7 @@ class Pipeline:
             latest += 1
         return versions[min(latest, step)]
 
-    def place(self, stage: Stage, step: int, *, registered: bool = True) -> None:
+    def place(self, stage: Step, step: int, *, registered: bool = True) -> None:
         """Place a stage for every lane at a step; its outputs take their names from then on."""
         inputs = {name: self.get(name, step) for name in stage.inputs}
         placed = []

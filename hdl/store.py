@@ -7,13 +7,13 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from golden_model.fixed import Range
-from golden_model.nmpu_config import NmpuConfig
 from hdl.fixed import shape
-from hdl.nmpu.ports import parameter_fields
 
 
 class Store(wiring.Component):
     """Run-time parameters of all columns; a masked write updates only the fields whose mask bit is 1.
+
+    Parameters: the fields (name -> Amaranth shape, in the order of the mask bits), `units` lanes, `columns` a lane.
 
     Members: en, column, mask, data (in: the unit's write port), enable (in: reads move on), and for every field
     `<field>_word` (in: the word to read) and `<field>` (out: that word of all lanes, lane 0 lowest). A read takes one
@@ -23,10 +23,9 @@ class Store(wiring.Component):
 
     latency = 1
 
-    def __init__(self, config: NmpuConfig) -> None:
-        self.config = config
-        self.fields = parameter_fields(config)
-        count = config.units * config.columns
+    def __init__(self, fields: dict[str, Any], units: int, columns: int) -> None:
+        self.fields, self.units, self.columns = fields, units, columns
+        count = units * columns
         members: dict[str, Any] = {
             "en": In(1),
             "column": In(max(1, (count - 1).bit_length())),
@@ -35,14 +34,14 @@ class Store(wiring.Component):
             "enable": In(1),
         }
         for name, field in self.fields.items():
-            members[f"{name}_word"] = In(shape(Range(0, config.columns - 1)))
-            members[name] = Out(field.width * config.units)
+            members[f"{name}_word"] = In(shape(Range(0, columns - 1)))
+            members[name] = Out(field.width * units)
         super().__init__(members)
 
     def elaborate(self, platform: Any) -> Module:
         """Return the module."""
         m = Module()
-        units, columns = self.config.units, self.config.columns
+        units, columns = self.units, self.columns
         word, lane = self._decode(m)
         exists = self.column < units * columns
         low = 0
@@ -60,7 +59,7 @@ class Store(wiring.Component):
 
         Where `units` is no power of two, a division by a constant, one comparison and subtraction a bit of the word.
         """
-        units, bits = self.config.units, (self.config.columns - 1).bit_length()
+        units, bits = self.units, (self.columns - 1).bit_length()
         word, lane, rest = Signal(bits), Signal(units), self.column
         quotient: list[Any] = []
         if units & (units - 1):
@@ -77,8 +76,8 @@ class Store(wiring.Component):
 
     def _memory(self, m: Module, name: str, width: int, word: Any, enable: Any, value: Any) -> Any:
         """Return what was read of one field: a row a word, all lanes side by side."""
-        units = self.config.units
-        rows = memory.Memory(shape=data.ArrayLayout(unsigned(width), units), depth=self.config.columns, init=[])
+        units = self.units
+        rows = memory.Memory(shape=data.ArrayLayout(unsigned(width), units), depth=self.columns, init=[])
         m.submodules[f"{name}_rows"] = rows
         write, read = rows.write_port(granularity=1), rows.read_port()
         m.d.comb += [
@@ -92,7 +91,7 @@ class Store(wiring.Component):
 
     def _registers(self, m: Module, name: str, width: int, word: Any, enable: Any, value: Any) -> Any:
         """Return what was read of one field where a lane has one column: a register and its copy in the pipeline."""
-        units = self.config.units
+        units = self.units
         kept, read = (Signal(width * units, name=f"{name}_{part}", reset_less=True) for part in ("kept", "read"))
         lanes = [Mux(enable[u], value, kept[u * width : (u + 1) * width]) for u in range(units)]
         m.d.sync += kept.eq(Cat(lanes))

@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from integration.cli.options import Json, MaybeFile, Output, Quick, Seed, write
 
+Config = Annotated[MaybeFile, typer.Option("--config", help="TOML file of the unit's configuration.")]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="One field of the configuration, as units=16 or scale=UQ(1,5); may be repeated."),
+]
 
-def elaborate(
-    unit: Annotated[str, typer.Argument(help="The unit: nmpu or fp16_unit.")],
-    config: Annotated[MaybeFile, typer.Option("--config", help="TOML file of the unit's configuration.")] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="One field of the configuration, as units=16 or scale=UQ(1,5); may be repeated."),
-    ] = None,
-    output: Output = None,
-) -> None:
-    """Write a unit's Verilog for synthesis: deterministic text, to standard output or a file."""
+
+def _configured(unit: str, config: Path | None, assignments: list[str] | None) -> Any:
+    """Return the configuration of a unit: its default, a file on top, single fields on top of that."""
     from golden_model.configuration import read, words
     from synth.registry import unit as find_unit
-    from synth.verilog import elaborate as to_verilog
 
     configuration = find_unit(unit).config()
     if config is not None:
         configuration = read(config, configuration)
-    text = to_verilog(unit, words(configuration, assignments or [], "--set"))
+    return words(configuration, assignments or [], "--set")
+
+
+def elaborate(
+    unit: Annotated[str, typer.Argument(help="The unit: nmpu or fp16_unit.")],
+    config: Config = None,
+    assignments: Assignments = None,
+    output: Output = None,
+) -> None:
+    """Write a unit's Verilog for synthesis: deterministic text, to standard output or a file."""
+    from synth.verilog import elaborate as to_verilog
+
+    text = to_verilog(unit, _configured(unit, config, assignments))
     if output is None:
         print(text, end="")
     else:
@@ -37,7 +48,7 @@ def elaborate(
 
 
 def verify(
-    unit: Annotated[str, typer.Argument(help="The unit: nmpu.")] = "nmpu",
+    unit: Annotated[str, typer.Argument(help="The unit: nmpu or fp16_unit.")] = "nmpu",
     seed: Seed = 0,
     quick: Quick = False,
     waves: Annotated[MaybeFile, typer.Option("--waves", help="Leave the trace of one run in this file.")] = None,
@@ -56,3 +67,59 @@ def verify(
         write(json_file, json.dumps(plain(summary), indent=2) + "\n")
     if not summary.passed:
         raise typer.Exit(1)
+
+
+class Target(Enum):
+    """Where `nmpu synth` maps a unit."""
+
+    GENERIC = "generic"
+    ICE40 = "ice40"
+    ECP5 = "ecp5"
+
+
+def synth(
+    unit: Annotated[str, typer.Argument(help="The unit: nmpu or fp16_unit.")],
+    config: Config = None,
+    assignments: Assignments = None,
+    liberty: Annotated[
+        list[Path] | None,
+        typer.Option("--liberty", help="Liberty file of a cell library, plain or compressed; may be repeated."),
+    ] = None,
+    target: Annotated[Target, typer.Option("--target", help="A cell library or generic gates; or an FPGA.")] = (
+        Target.GENERIC
+    ),
+    period: Annotated[
+        float | None, typer.Option("--period", min=1, help="The clock period to meet, ps; needs OpenSTA.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="One netlist instead of a search.")] = False,
+    json_file: Json = None,
+) -> None:
+    """Synthesise a unit: cells, area, flip-flops, logic depth, and the clock from static timing or place and route."""
+    from golden_model.errors import UserError
+    from synth import tabulate
+    from synth.fpga import Family, place
+    from synth.generic import estimate
+    from synth.synthesis import FULL, QUICK, synthesise
+    from synth.verilog import elaborate as to_verilog
+
+    if liberty and target is not Target.GENERIC:
+        raise UserError(f"--liberty and --target {target.value}: a cell library or an FPGA, not both")
+    if period is not None and not liberty:
+        raise UserError("--period needs a cell library: --liberty FILE")
+    console = Console()
+    text = to_verilog(unit, _configured(unit, config, assignments))
+    if target is not Target.GENERIC:
+        placed = place(text, unit, Family(target.value))
+        tabulate.print_placed(placed, console)
+        result = tabulate.placed_json(placed)
+    elif liberty:
+        report = synthesise(text, unit, liberty, period, search=QUICK if quick else FULL)
+        chosen = report.densest if period is None else report.within(period)
+        tabulate.print_report(report, chosen, console)
+        result = tabulate.report_json(report, chosen)
+    else:
+        estimated = estimate(text, unit)
+        tabulate.print_estimate(estimated, console)
+        result = tabulate.estimate_json(estimated)
+    if json_file is not None:
+        write(json_file, json.dumps(result, indent=2) + "\n")

@@ -36,6 +36,7 @@ def root(
 for command in (
     hardware.elaborate,
     hardware.verify,
+    hardware.synth,
     networks.presets,
     networks.train,
     networks.evaluate,

@@ -115,10 +115,10 @@ def _over_field(axes: Any, plot: Plot, y: Measure, table: Table, keys: list[str]
     for line in having:
         unset = "" if plot.x in line.setting or plot.x in keys else f"{plot.x} not set"
         series.setdefault(", ".join(filter(None, (_label(line, keys), unset))), []).append(line)
-    style = 0
+    known = list(dict.fromkeys(_label(line, keys) for line in table.lines))  # the same style in every plot of a page
     for label, lines in list(series.items())[:MOST_LINES]:
+        style = known.index(_label(lines[0], keys))
         colour, mark = COLOURS[style % len(COLOURS)], MARKS[style % len(MARKS)]
-        style += 1
         over = [line for line in lines if plot.x in line.setting]
         if not over:
             level = lines[0].estimates[y.name].mean

@@ -114,6 +114,26 @@ def add_negated(m: Module, first: Number, negate: Any, second: Number, name: str
     return Number(total.value, (first.range | -first.range) + second.range)
 
 
+def add_all(m: Module, plus: list[Number], minus: list[Number], constant: int, of: Range, name: str) -> Number:
+    """Return sum(plus) - sum(minus) + constant, which lies in the range `of`, as one adder of many operands.
+
+    A product among the operands gives its rows to the adder: synthesis compresses them all and carries once. No sign is
+    extended: the highest bit of a signed operand is inverted, which adds 2**(bits - 1), and the constant takes it back.
+    """
+    width = shape(of).width
+    total: Any = Const(0, 1)
+    for number in plus:
+        value, bits = number.value, len(number.value)
+        if Shape.cast(value.shape()).signed:
+            value, constant = Cat(value[:-1], ~value[-1]), constant - (1 << (bits - 1))
+        total = total + value
+    for number in minus:
+        total = total - number.value
+    wire = Signal(shape(of), name=name)
+    m.d.comb += wire.eq(total + Const(constant % (1 << width), width))
+    return Number(wire, of)
+
+
 def _above(low: Any, value: Any) -> Any:
     """Return the value with one bit below it."""
     wide = Cat(low, value)

@@ -62,6 +62,8 @@ class Cell:
     """Largest capacitance of an input pin, fF."""
     drives: float
     """Largest capacitance that its weakest output may drive, fF; 0 where the library does not say."""
+    gates_clock: bool = False
+    """Whether it is an integrated clock gate for flip-flops of the rising edge."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +91,11 @@ class Library:
         buffers = sorted((c for c in self.cells.values() if c.buffered), key=lambda c: (c.area, c.name))
         least = min(buffer.drives for buffer in buffers)
         return next((buffer for buffer in buffers if buffer.drives >= 2 * least), buffers[-1])
+
+    @property
+    def has_clock_gate(self) -> bool:
+        """Return whether there is an integrated clock gate for flip-flops of the rising edge."""
+        return any(cell.gates_clock for cell in self.cells.values())
 
     @property
     def larger_flops(self) -> list[str]:
@@ -278,6 +285,7 @@ def _cell(group: _Group, units: set[tuple[float, float]]) -> Cell:
         buffered=function if repeats else "",
         load=load_ff * max((_number(pin.attribute("capacitance")) for pin in inputs), default=0.0),
         drives=load_ff * min((_number(pin.attribute("max_capacitance")) for pin in outputs), default=0.0),
+        gates_clock=group.attribute("clock_gating_integrated_cell").startswith("latch_posedge"),
     )
 
 

@@ -31,16 +31,11 @@ class Recipe:
     least_flops: bool
     """Whether only the smallest flip-flop is allowed; else Yosys chooses."""
     script: str
-    """Commands of ABC; none is Yosys' own sequence, which sizes for the target."""
-
-    @property
-    def sizes_for_target(self) -> bool:
-        """Return whether the target makes a difference; the others are as fast as they can be."""
-        return not self.script
+    """Commands of ABC; none is Yosys' own sequence. `{D}` stands for the target."""
 
 
 _KOGGE_STONE = "-extra-map +/choices/kogge-stone.v"
-_RESIZE = "-script +strash;&get,-n;&st;&dch,-f;&nf;&put;buffer,-c;topo;stime,-p;upsize,-c;dnsize,-c;stime,-p"
+_RESIZE = "-script +strash;&get,-n;&st;&dch,-f;&nf;&put;buffer,-c;topo;stime,-p;upsize,{D},-c;dnsize,{D},-c;stime,-p"
 RECIPES = tuple(
     Recipe(
         name=", ".join(filter(None, (sizing, carries, flops))), adders=adders, script=script, least_flops=bool(flops)
@@ -94,8 +89,16 @@ def prepare(read: str, name: str, folder: Path, adders: str = "") -> str:
     return file
 
 
-def map_cells(read: str, name: str, library: Library, recipe: Recipe, target_ps: float, folder: Path) -> Netlist:
+LEAST_GATED = 3
+"""Flip-flops with one enable from which a clock gate takes the place of their enables."""
+
+
+def map_cells(
+    read: str, name: str, library: Library, recipe: Recipe, target_ps: float, folder: Path, *, clock_gates: bool = False
+) -> Netlist:
     """Map a design onto a library by one recipe, sized for one target delay between flip-flops, ps.
+
+    `clock_gates`: the library's smallest clock gate takes the place of the enables that several flip-flops share.
 
     Raises UserError where the library lacks a cell that the design needs.
     """
@@ -105,7 +108,9 @@ def map_cells(read: str, name: str, library: Library, recipe: Recipe, target_ps:
     if not (folder / "cells.lib").exists():
         (folder / "cells.lib").write_text(library.text)
     (folder / "constr").write_text(f"set_driving_cell {driver.name}\nset_load {driver.load:.6g} [all_outputs]\n")
+    gates = f"clockgate -liberty cells.lib -min_net_size {LEAST_GATED}" if clock_gates else ""
     script = f"""read_rtlil {generic}
+{gates}
 dfflibmap -liberty cells.lib{avoided}
 abc -D {max(target_ps, 1.0):.0f} -liberty cells.lib -constr constr {recipe.script}
 opt_clean -purge; delete t:$scopeinfo

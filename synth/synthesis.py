@@ -34,7 +34,7 @@ class Search:
     recipes: tuple[Recipe, ...] = RECIPES
     """Ways to map; each is tried once as fast as it can be."""
     relaxed: tuple[float, ...] = (1.1, 1.3, 1.8)
-    """Targets of the recipes that size for one, as multiples of what they reach at their fastest."""
+    """Further targets, as multiples of what a recipe reaches at its fastest."""
 
 
 FULL = Search()
@@ -135,24 +135,28 @@ def synthesise(
     period_ps: float | None = None,
     *,
     search: Search = FULL,
+    clock_gates: bool = False,
 ) -> Report:
     """Map a component onto a library and time it: `report.fastest`, `.smallest`, `.densest`, `.within(period_ps)`.
 
     `top`: an Amaranth component (not yet elaborated), or the Verilog text of module `name`. `liberties`: the user's
     Liberty files, plain or compressed, or a library that `synth.liberty.read` returned (reading takes a second).
-    `period_ps`: a clock that is aimed at; targets around it are tried as well. Deterministic for the same tools.
+    `period_ps`: a clock that is aimed at; targets around it are tried as well. `clock_gates`: flip-flops that share an
+    enable share a clock gate instead. Deterministic for the same tools.
 
-    Raises UserError where Yosys is missing, where the library cannot be mapped onto, or, with `period_ps`, where
+    Raises UserError where Yosys is missing, where the library cannot be mapped onto or has no clock gate, or, with `period_ps`, where
     OpenSTA is missing or no netlist meets it. Without OpenSTA the points have no timing.
     """
     if period_ps is not None:
         timing.version()
     library = liberties if isinstance(liberties, Library) else liberty.read(liberties)
+    if clock_gates and not library.has_clock_gate:
+        raise UserError(f"{library.name} has no clock gate (a cell with `clock_gating_integrated_cell`)")
     tools = (yowasp.version(), *((timing.version(),) if timing.installed() else ()))
     with tempfile.TemporaryDirectory(prefix="nmpu-synth-") as scratch:
         folder = Path(scratch)
         read = source(top, name, folder)
-        points = tuple(_search(read, name, library, search, period_ps, folder))
+        points = tuple(_search(read, name, library, search, period_ps, folder, clock_gates))
     report = Report(name=name, library=library, tools=tools, points=points)
     if period_ps is not None:
         report.within(period_ps)
@@ -160,24 +164,32 @@ def synthesise(
 
 
 def _search(
-    read: str, name: str, library: Library, search: Search, period_ps: float | None, folder: Path
+    read: str,
+    name: str,
+    library: Library,
+    search: Search,
+    period_ps: float | None,
+    folder: Path,
+    clock_gates: bool,
 ) -> Iterator[Point]:
     """Make the netlists of a search: every recipe as fast as it can, then relaxed."""
     for recipe in search.recipes:
-        tight = _point(read, name, library, recipe, _TIGHT_PS, folder)
+        tight = _point(read, name, library, recipe, _TIGHT_PS, folder, clock_gates)
         yield tight
-        if not recipe.sizes_for_target or tight.timing is None:
+        if tight.timing is None:
             continue
         targets = [tight.period_ps * factor for factor in search.relaxed]
         if period_ps is not None:  # the target knows neither clock-to-Q nor set-up, so aim below the period as well
             targets += [period_ps * factor for factor in (0.8, 0.87, 0.94)]
         for target in targets:
-            yield _point(read, name, library, recipe, target, folder)
+            yield _point(read, name, library, recipe, target, folder, clock_gates)
 
 
-def _point(read: str, name: str, library: Library, recipe: Recipe, target_ps: float, folder: Path) -> Point:
+def _point(
+    read: str, name: str, library: Library, recipe: Recipe, target_ps: float, folder: Path, clock_gates: bool
+) -> Point:
     """Map and time one netlist."""
-    netlist = map_cells(read, name, library, recipe, target_ps, folder)
+    netlist = map_cells(read, name, library, recipe, target_ps, folder, clock_gates=clock_gates)
     timed = timing.analyse(netlist.verilog, name, library, folder) if timing.installed() else None
     return Point(
         recipe=recipe.name,

@@ -44,6 +44,11 @@ class Schedule:
         return next(step for name, step, _ in self.table if name == operation)
 
     def reader(self, field: str) -> int:
-        """Return the step that uses a parameter field; the store reads it one step earlier."""
+        """Return the step at which a parameter field is there; the store reads it one step earlier.
+
+        That is the step that uses it, but for those that a layer register gates in front of a multiply-add: they are
+        there a step before, so that the gate has a cycle of its own.
+        """
+        early = int(field in ("gamma", "beta", "receive"))
         users = {"offset": "scale_p", "gamma": "affine", "beta": "affine", "receive": "add_residual"}
-        return self.step(users.get(field, field))
+        return self.step(users.get(field, field)) - early

@@ -11,7 +11,7 @@ from golden_model.fixed import INT8
 from golden_model.fp16_unit import Fp16Config
 from golden_model.nmpu_config import Input
 from hdl.fixed import shape
-from hdl.float16 import add, from_int, multiply_add, relu, to_int
+from hdl.float16 import Part, add, from_int, multiply_add, relu, to_int
 from hdl.fp16_unit.ports import input_fields, layer_fields, members, parameter_fields
 from hdl.fp16_unit.schedule import Schedule
 from hdl.frame import Frame
@@ -89,11 +89,11 @@ class Fp16Unit(wiring.Component):
 
     def _converted(self, line: Pipeline, name: str, source: str, of: Any, use: str, gate: Any = None) -> None:
         """Convert an integer in the step before its use; where `gate` is 0 it becomes -0."""
-        step = self.schedule.step(use)
-        operation = from_int(of)
-        operation.place(line, name, step - operation.latency, value=source)
+        operation, operands = from_int(of), {"value": source}
         if gate is not None:
-            line.put(name, [Mux(gate, line.get(name, step)[0], MINUS_ZERO)], step)
+            line.put(f"{name}_gate", gate)
+            operation, operands = operation.then(_gate()), operands | {"gate": f"{name}_gate"}
+        operation.place(line, name, self.schedule.step(use) - operation.latency, **operands)
 
     def _corrected(self, line: Pipeline, layer: dict[str, Any]) -> None:
         """Place u and v."""
@@ -140,6 +140,15 @@ class Fp16Unit(wiring.Component):
             lost = lost | (chosen & line.get(f"{name}_lost", end)[0])
         word.insert(1, Mux(halves, x, 0))
         return [Cat(word)], [lost]
+
+
+def _gate() -> Part:
+    """Return the part that makes -0 of everything where `gate` is 0."""
+
+    def compute(m: Module, name: str, v: dict[str, Any]) -> dict[str, Any]:
+        return {"result": Mux(v["gate"], v["result"], MINUS_ZERO)}
+
+    return Part(name="gate", takes=("result", "gate"), gives=("result",), compute=compute)
 
 
 def create(config: Fp16Config) -> Fp16Unit:

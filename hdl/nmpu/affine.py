@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux
+from amaranth.hdl import Cat, Const, Module, Mux
 
 from golden_model.fixed import Range
 from golden_model.nmpu_config import Columns, Input, NmpuConfig
-from hdl.fixed import Number, add_negated
+from hdl.fixed import Number, add_all, add_negated
 from hdl.nmpu.stage import FLAG, Stage
 
 
@@ -14,29 +14,39 @@ class Multiply(Stage):
     """added = cut(first * scale_p), taken = cut(second * scale_n); the counts are swapped where `negate` is 1.
 
     A signed code has one product, code * scale_p, which the adder behind negates; with a cut, which is no odd function,
-    the code is negated before. The `cut_pre` lowest bits are left out of the outputs. Latency 1.
+    the code is negated before. The `cut_pre` lowest bits are left out of the outputs.
+
+    Without cut and run-time shift the products and the offset meet in one adder here: summed = T, and where the unit
+    adds nothing else floor((T + half) / 2**fraction). A signed code that is negated leaves as summed = ~T, negated = 1:
+    ~T = product + ~offset + what the complements lack, so that one inversion behind the register is all it takes.
+    Latency 1.
     """
 
     latency = 1
 
     @property
     def inputs(self) -> dict[str, Range]:
-        """Return first, second, scale_p, scale_n, negate."""
+        """Return first, second, scale_p, scale_n, negate, and the offset where it is added here."""
         entry, scale = self.config.input_range, self.config.scale.range
+        offset = {"offset": self.config.offset.range} if self.path.fused else {}
         if self.config.input is Input.CODE:
-            return {"first": entry, "scale_p": scale, "negate": FLAG}
-        return {"first": entry, "second": entry, "scale_p": scale, "scale_n": scale, "negate": FLAG}
+            return {"first": entry, "scale_p": scale, "negate": FLAG} | offset
+        return {"first": entry, "second": entry, "scale_p": scale, "scale_n": scale, "negate": FLAG} | offset
 
     @property
     def outputs(self) -> dict[str, Range]:
-        """Return added and taken without their low bits, or added and whether it has yet to be negated."""
+        """Return added and taken without their low bits, or their sum; and whether it has yet to be negated."""
+        late = {"negated": FLAG} if self.path.negates_late else {}
+        if self.path.fused:
+            return {"summed": self.path.summed} | late
         product = {"added": self.path.product}
-        if self.config.input is Input.CODE:
-            return product | ({"negated": FLAG} if self.path.negates_late else {})
-        return product | {"taken": self.path.product}
+        return product | (late if self.config.input is Input.CODE else {"taken": self.path.product})
 
     def compute(self, m: Module, name: str, **inputs: Number) -> dict[str, Number]:
-        """Return the products."""
+        """Return the products, or their sum."""
+        if self.path.fused:
+            coded = self.config.input is Input.CODE
+            return self._code(m, name, inputs) if coded else self._counts(m, name, inputs)
         swap, first, cut = inputs["negate"], inputs["first"].value, self.config.cut_pre
 
         def product(entry: Any, scale: str) -> Number:
@@ -53,22 +63,66 @@ class Multiply(Stage):
             "taken": product(Mux(swap.value, first, second), "scale_n"),
         }
 
+    @property
+    def _up(self) -> tuple[int, int]:
+        """Return how far products and offset stand above T's last bit."""
+        return self.path.affine_fraction - self.config.scale.fraction, (
+            self.path.affine_fraction - self.config.offset.fraction
+        )
+
+    def _counts(self, m: Module, name: str, inputs: dict[str, Number]) -> dict[str, Number]:
+        """Return the sum of both products and the offset."""
+        swap, first, second = (inputs[each] for each in ("negate", "first", "second"))
+        scale, offset = self._up
+        added = Number(Mux(swap.value, second.value, first.value), first.range) * inputs["scale_p"] << scale
+        taken = Number(Mux(swap.value, first.value, second.value), first.range) * inputs["scale_n"] << scale
+        of = self.path.affine + Range(self.path.half, self.path.half)
+        total = add_all(m, [added, inputs["offset"] << offset], [taken], self.path.half, of, f"{name}_whole")
+        return {"summed": total >> self.path.dropped}
+
+    def _code(self, m: Module, name: str, inputs: dict[str, Number]) -> dict[str, Number]:
+        """Return T or ~T: x * s is the product of the bits below x's sign, less s at the sign's place.
+
+        ~(-p + o + half) = p + ~o + (lowest bit of o) - 1 - half, as against p + o + half.
+        """
+        negate, first, scale = (inputs[each] for each in ("negate", "first", "scale_p"))
+        half, (up, above), bits = self.path.half, self._up, len(first.value) - 1
+        low = Number(first.value[:bits], Range(0, (1 << bits) - 1)) * scale << up
+        # less it: its complement, and what that is too much
+        high = Number(~(scale.value & first.value[bits].replicate(len(scale.value))), scale.range) << (bits + up)
+        codes = inputs["offset"].range
+        flips = negate.value.replicate(codes.signed_bits)
+        offset = Number((inputs["offset"].value[:] ^ flips).as_signed(), codes | Range(~codes.hi, ~codes.lo)) << above
+        more = (1 << above) - 1 - 2 * half
+        width = Range(more, 0).signed_bits if more < 0 else more.bit_length()
+        rest = [negate.value if more >> bit & 1 else Const(0, 1) for bit in range(width)]
+        lacks = Number(Cat(rest).as_signed() if more < 0 else Cat(rest), Range(min(more, 0), max(more, 0)))
+        whole = self.path.affine + Range(half, half)
+        whole = whole | Range(~whole.hi, ~whole.lo)
+        plus = [low, high, offset, lacks] if width else [low, high, offset]
+        total = add_all(m, plus, [], half - (scale.range.hi << (bits + up)), whole, f"{name}_whole")
+        return {"summed": total >> self.path.dropped, "negated": negate}
+
 
 class Affine(Stage):
     """total = (added - taken) / 2**(scale fraction + k) + offset, exact, k = layer_shift + shift up to `max_shift`.
 
     For a signed code (negated ? -added : added) stands for the difference. The total has the constant fraction
-    F + max_shift. Latency 1 in front of an accumulate stage, else 0: it shares the cycle of the stage behind it.
+    F + max_shift. Where the stage before has added everything, total = negated ? ~summed : summed, rounded to an
+    integer where that one rounds. Latency 1 in front of an accumulate stage that would have to wait for its adder, else
+    0: it shares the cycle of the stage behind it.
     """
 
     def __init__(self, config: NmpuConfig) -> None:
         super().__init__(config)
-        self.latency = int(self.path.sums)
+        self.latency = int(self.path.sums and not self.path.fused)
 
     @property
     def inputs(self) -> dict[str, Range]:
         """Return the products, offset, shift, layer_shift."""
         config = self.config
+        if self.path.fused:
+            return Multiply(config).outputs
         inputs = Multiply(config).outputs | {"offset": config.offset.range}
         if config.max_column_shift:
             inputs["shift"] = Columns.ranges(config)["shift"]
@@ -79,11 +133,17 @@ class Affine(Stage):
     @property
     def outputs(self) -> dict[str, Range]:
         """Return T."""
-        return {"total": self.path.affine}
+        return {"total": self.path.final if self.path.rounds_early else self.path.affine}
 
     def compute(self, m: Module, name: str, **inputs: Number) -> dict[str, Number]:
         """Return T."""
         config = self.config
+        if self.path.fused:
+            total = inputs["summed"]
+            if "negated" in inputs:
+                flips = inputs["negated"].value.replicate(len(total.value))
+                total = Number((total.value[:] ^ flips).as_signed(), total.range)
+            return {"total": total}
         product = inputs["added"]
         if "taken" in inputs:
             product = product - inputs["taken"]

@@ -22,6 +22,36 @@ class Datapath:
         return self.config.input is Input.CODE and not self.config.cut_pre
 
     @property
+    def fused(self) -> bool:
+        """Return whether products and offset meet in one adder: no cut and no run-time shift stands between them."""
+        return not self.config.cut_pre and not self.config.max_shift
+
+    @property
+    def rounds_early(self) -> bool:
+        """Return whether the last rounding is that adder's: nothing else is added, and half up is a constant."""
+        plain = self.config.rounding in (Rounding.FLOOR, Rounding.HALF_UP)
+        return self.fused and plain and not self.sums and not self.config.residual
+
+    @property
+    def half(self) -> int:
+        """Return what half up adds to T where it is rounded early, else 0."""
+        rounds = self.rounds_early and self.config.rounding is Rounding.HALF_UP
+        return 1 << self.affine_fraction >> 1 if rounds else 0
+
+    @property
+    def dropped(self) -> int:
+        """Return the low bits of T that end in its adder."""
+        return self.affine_fraction if self.rounds_early else 0
+
+    @property
+    def summed(self) -> Range:
+        """Return what leaves that adder: T, or ~T where a signed code is negated, already rounded where it can be."""
+        whole = self.affine + Range(self.half, self.half)
+        if self.config.input is Input.CODE:
+            whole = whole | Range(~whole.hi, ~whole.lo)
+        return Range(whole.lo >> self.dropped, whole.hi >> self.dropped)
+
+    @property
     def product(self) -> Range:
         """Return one product, without the `cut_pre` low bits that are dropped from it."""
         entry = self.config.input_range
@@ -130,11 +160,15 @@ class Datapath:
     @property
     def final_fraction(self) -> int:
         """Return the fraction bits that the requantise stage rounds away: the finest of total and residual."""
+        if self.rounds_early:
+            return 0
         return max(self.total_fraction, self.residual_fraction) if self.config.residual else self.total_fraction
 
     @property
     def final(self) -> Range:
         """Return the range of what the requantise stage takes."""
+        if self.rounds_early:
+            return self.affine.round_shift(self.affine_fraction, self.config.rounding)
         total = self.total << (self.final_fraction - self.total_fraction)
         if not self.config.residual:
             return total

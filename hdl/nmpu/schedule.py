@@ -20,7 +20,7 @@ READERS: dict[str, type[Stage]] = {
     "residual_scale": ResidualMultiply,
     "residual_shift": AddResidual,
 }
-"""The stage that uses a parameter field; the others go to Multiply."""
+"""The stage that uses a parameter field; the others go to Multiply, as does the offset where it is added there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,4 +74,6 @@ class Schedule:
 
     def reader(self, field: str) -> int:
         """Return the step that uses a parameter field; the store reads it one step earlier."""
+        if field == "offset" and Datapath(self.config).fused:
+            return self.step(Multiply)
         return self.step(READERS.get(field, Multiply))

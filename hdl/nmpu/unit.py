@@ -2,19 +2,16 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Const, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.stream import Interface
 
 from golden_model.errors import UserError
 from golden_model.nmpu_config import NmpuConfig
 from hdl.frame import Frame
-from hdl.nmpu.datapath import Datapath
-from hdl.nmpu.final import Requantise
-from hdl.nmpu.ports import input_fields, layer_fields, members, parameter_fields
+from hdl.nmpu import lane
+from hdl.nmpu.ports import layer_fields, members, parameter_fields
 from hdl.nmpu.schedule import Schedule
-from hdl.pipeline import Lanes, Pipeline, split
-from hdl.store import Store
 
 MAX_UNITS = 4096
 MAX_COLUMNS = 65536
@@ -68,67 +65,12 @@ class Nmpu(wiring.Component):
         config = self.config
         frame = Frame(m, self, units=config.units, columns=config.columns, steps=self.schedule.latency)
         layer = {"last": Const(1, 1), "receive": Const(0, 1)} | frame.layer(layer_fields(config))
-        self._parameters(m, frame, layer)
-        self._entry(m, frame, layer)
-        frame.exit(*self._datapath(frame.line, layer))
+        fields = parameter_fields(config)
+        rows = frame.store(fields, {name: self.schedule.reader(name) for name in fields})
+        lane.put_parameters(m, frame.line, self.schedule, rows, layer)
+        lane.put_inputs(m, frame.line, config, frame.entry(), layer)
+        frame.exit(*lane.process(frame.line, self.schedule, layer))
         return m
-
-    def _parameters(self, m: Module, frame: Frame, layer: dict[str, Any]) -> None:
-        """Place the store and put every field into the pipeline."""
-        fields = parameter_fields(self.config)
-        readers = {name: self.schedule.reader(name) for name in fields}
-        for name, row in frame.store(fields, readers).items():
-            if name.startswith("bn_") and self.config.partial_sum:
-                # a sum that is not the last passes batch norm as sum * 1
-                width = fields[name].width
-                one = Cat(Const(1, width) for _ in range(self.config.units)) if name == "bn_scale" else 0
-                gated = Signal.like(row, name=name)
-                m.d.comb += gated.eq(Mux(layer["last"], row, one))
-                row = gated
-            frame.line.put(name, split(row, fields[name], self.config.units), readers[name])
-
-    def _entry(self, m: Module, frame: Frame, layer: dict[str, Any]) -> None:
-        """Place the input register and put its fields and the layer's into the pipeline."""
-        line, entry = frame.line, frame.entry()
-        fields, low = input_fields(self.config), 0
-        for name, field in fields.items():
-            stride = sum(each.width for each in fields.values())
-            lanes = split(entry, field, self.config.units, low, stride)
-            if name == "received":
-                lanes = [Mux(layer["receive"], lane, 0) for lane in lanes]
-            line.put(name, lanes, Store.latency)
-            low += field.width
-
-        def enable(name: str, value: Any) -> None:
-            wire = Signal(name=name)
-            m.d.comb += wire.eq(value)
-            line.put(name, wire)
-
-        last = layer["last"]
-        if Datapath(self.config).chooses:
-            enable("rounded", layer["receive"] | ~last)
-        for name, source in (("relu_before", "relu_before"), ("relu_after", "relu_after"), ("add", "add_residual")):
-            if source in layer:
-                enable(name, layer[source] & last)
-        if "shift" in layer:
-            line.put("layer_shift", layer["shift"])
-
-    def _datapath(self, line: Pipeline, layer: dict[str, Any]) -> tuple[Lanes, Lanes]:
-        """Place every stage; return each lane's output, and whether it saturated."""
-        config, path, last = self.config, Datapath(self.config), layer["last"]
-        end = self.schedule.latency - Requantise.latency
-        for stage in self.schedule.stages:
-            line.place(stage, self.schedule.step(type(stage)), registered=not isinstance(stage, Requantise))
-        lanes: Lanes = line.get("code", end)
-        saturated: Lanes = line.get("saturated", end)
-        if config.partial_sum:
-            low = path.sum_position + path.final_fraction - path.total_fraction
-            sums = [total[low : low + config.sum_range.signed_bits] for total in line.get("total", end)]
-            pairs = zip(lanes, sums, strict=True)
-            lanes = [Cat(Mux(last, code, 0), Mux(last, 0, total)) for code, total in pairs]
-            flags = zip(saturated, line.get("sum_saturated", end), strict=True)
-            saturated = [(code & last) | total for code, total in flags]
-        return lanes, saturated
 
 
 def create(config: NmpuConfig) -> Nmpu:

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
 from golden_model import nmpu as golden
-from golden_model.fixed import INT8, SQ, UQ, Format, Range, Rounding
+from golden_model.fixed import INT8, SQ, UQ, Format, Range, Rounding, round_shift
 from golden_model.nmpu import Fixed
 from golden_model.nmpu_config import Columns, Input, Layer, NmpuConfig
 from hdl.fixed import shape
@@ -31,6 +31,11 @@ BASES = {
     ),
     "least sums": NmpuConfig(input_bits=2, scale=UQ(0, 2), offset=SQ(2, 0), guard=0, max_tiles=1, residual=False),
     "sums at T's fraction": NmpuConfig(scale=UQ(2, 2), offset=SQ(6, 2), guard=2, output=INT8),
+    "code alone": NmpuConfig(input=Input.CODE, partial_sum=False, residual=False),
+    "counts alone": NmpuConfig(scale=UQ(0, 2), offset=SQ(3, 4), partial_sum=False, residual=False, guard=0),
+    "code alone, fine offset": NmpuConfig(
+        input=Input.CODE, input_bits=5, scale=UQ(1, 3), offset=SQ(3, 3), partial_sum=False, residual=False
+    ),
     "unsigned out": NmpuConfig(residual_input=Format(False, 4, 0), output=Format(False, 4, 0), max_tiles=5, cut_pre=1),
 }
 CONFIGS = {
@@ -39,6 +44,8 @@ CONFIGS = {
     for mode in Rounding
 }
 each = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
+with_sums = pytest.mark.parametrize("config", [c for c in CONFIGS.values() if c.partial_sum], ids=[n for n, c in CONFIGS.items() if c.partial_sum])
+with_residual = pytest.mark.parametrize("config", [c for c in CONFIGS.values() if c.residual], ids=[n for n, c in CONFIGS.items() if c.residual])
 
 
 class Chain(wiring.Component):
@@ -96,10 +103,13 @@ def test_affine(draw, config):
     fixed = {name: np.full(COUNT, layer_shift) for name in k}
     data, found = drive(draw, (Multiply(config), Affine(config)), fixed)
     total = golden.affine(config, columns(data), Layer(shift=layer_shift), data["first"], data.get("second"))
-    assert (found["total"] == total.integers << (Datapath(config).affine_fraction - total.fraction)).all()
+    if Datapath(config).rounds_early:
+        assert (found["total"] == round_shift(total.integers, total.fraction, config.rounding)).all()
+    else:
+        assert (found["total"] == total.integers << (Datapath(config).affine_fraction - total.fraction)).all()
 
 
-@each
+@with_sums
 def test_compress_and_accumulate(draw, config):
     path = Datapath(config)
     data, found = drive(draw, (Compress(config), Accumulate(config)))
@@ -119,14 +129,14 @@ def test_batch_norm(draw, config):
     assert (found["total"] == total.integers << (Datapath(config).total_fraction - total.fraction)).all()
 
 
-@each
+@with_residual
 def test_relu(draw, config):
     data, found = drive(draw, (Relu(config),))
     total = Fixed(data["total"], Datapath(config).total_fraction)
     assert (found["total"] == np.where(data["relu_before"], golden.relu(total).integers, data["total"])).all()
 
 
-@pytest.mark.parametrize("config", [c for c in CONFIGS.values() if c.residual], ids=lambda c: c.rounding.value)
+@with_residual
 def test_residual(draw, config):
     path = Datapath(config)
     data, found = drive(draw, (ResidualMultiply(config), AddResidual(config)))
@@ -152,7 +162,7 @@ def test_requantise(draw, config):
 
 
 def test_a_stage_alone_is_a_component(draw):
-    stage = Multiply(NmpuConfig())
+    stage = Multiply(NmpuConfig(max_column_shift=1))
     alone = stage.component()
     seen = []
 

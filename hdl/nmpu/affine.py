@@ -16,10 +16,9 @@ class Multiply(Stage):
     A signed code has one product, code * scale_p, which the adder behind negates; with a cut, which is no odd function,
     the code is negated before. The `cut_pre` lowest bits are left out of the outputs.
 
-    Without cut and run-time shift the products and the offset meet in one adder here: summed = T, and where the unit
-    adds nothing else floor((T + half) / 2**fraction). A signed code that is negated leaves as summed = ~T, negated = 1:
-    ~T = product + ~offset + what the complements lack, so that one inversion behind the register is all it takes.
-    Latency 1.
+    Where nothing else is added (`Datapath.fused`), products, offset and the last rounding meet in one adder here:
+    summed = round_shift(T, fraction). A signed code that is negated leaves as its complement, negated = 1, which is
+    product + ~offset + what the complements lack: one inversion behind the register is all it takes. Latency 1.
     """
 
     latency = 1
@@ -78,7 +77,7 @@ class Multiply(Stage):
         taken = Number(Mux(swap.value, first.value, second.value), first.range) * inputs["scale_n"] << scale
         of = self.path.affine + Range(self.path.half, self.path.half)
         total = add_all(m, [added, inputs["offset"] << offset], [taken], self.path.half, of, f"{name}_whole")
-        return {"summed": total >> self.path.dropped}
+        return {"summed": total >> self.path.affine_fraction}
 
     def _code(self, m: Module, name: str, inputs: dict[str, Number]) -> dict[str, Number]:
         """Return T or ~T: x * s is the product of the bits below x's sign, less s at the sign's place.
@@ -101,21 +100,20 @@ class Multiply(Stage):
         whole = whole | Range(~whole.hi, ~whole.lo)
         plus = [low, high, offset, lacks] if width else [low, high, offset]
         total = add_all(m, plus, [], half - (scale.range.hi << (bits + up)), whole, f"{name}_whole")
-        return {"summed": total >> self.path.dropped, "negated": negate}
+        return {"summed": total >> self.path.affine_fraction, "negated": negate}
 
 
 class Affine(Stage):
     """total = (added - taken) / 2**(scale fraction + k) + offset, exact, k = layer_shift + shift up to `max_shift`.
 
     For a signed code (negated ? -added : added) stands for the difference. The total has the constant fraction
-    F + max_shift. Where the stage before has added everything, total = negated ? ~summed : summed, rounded to an
-    integer where that one rounds. Latency 1 in front of an accumulate stage that would have to wait for its adder, else
-    0: it shares the cycle of the stage behind it.
+    F + max_shift. Where the stage before has added everything, total = negated ? ~summed : summed, an integer. Latency
+    1 in front of an accumulate stage, else 0: it shares the cycle of the stage behind it.
     """
 
     def __init__(self, config: NmpuConfig) -> None:
         super().__init__(config)
-        self.latency = int(self.path.sums and not self.path.fused)
+        self.latency = int(self.path.sums)
 
     @property
     def inputs(self) -> dict[str, Range]:
@@ -133,7 +131,7 @@ class Affine(Stage):
     @property
     def outputs(self) -> dict[str, Range]:
         """Return T."""
-        return {"total": self.path.final if self.path.rounds_early else self.path.affine}
+        return {"total": self.path.final if self.path.fused else self.path.affine}
 
     def compute(self, m: Module, name: str, **inputs: Number) -> dict[str, Number]:
         """Return T."""

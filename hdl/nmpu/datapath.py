@@ -22,34 +22,34 @@ class Datapath:
         return self.config.input is Input.CODE and not self.config.cut_pre
 
     @property
-    def fused(self) -> bool:
-        """Return whether products and offset meet in one adder: no cut and no run-time shift stands between them."""
-        return not self.config.cut_pre and not self.config.max_shift
+    def _one_adder(self) -> bool:
+        """Return whether products, offset and rounding can meet in one adder: no run-time shift between them, and a
+        rounding that is a constant.
+        """
+        return not self.config.max_shift and self.config.rounding in (Rounding.FLOOR, Rounding.HALF_UP)
 
     @property
-    def rounds_early(self) -> bool:
-        """Return whether the last rounding is that adder's: nothing else is added, and half up is a constant."""
-        plain = self.config.rounding in (Rounding.FLOOR, Rounding.HALF_UP)
-        return self.fused and plain and not self.sums and not self.config.residual
+    def fused(self) -> bool:
+        """Return whether that adder is the multiplier's, and its carry the last rounding: nothing else is added."""
+        return self._one_adder and not self.config.cut_pre and not self.sums and not self.config.residual
+
+    @property
+    def gathers(self) -> bool:
+        """Return whether that adder takes the partial sum of the tile before as well."""
+        return self._one_adder and self.sums
 
     @property
     def half(self) -> int:
-        """Return what half up adds to T where it is rounded early, else 0."""
-        rounds = self.rounds_early and self.config.rounding is Rounding.HALF_UP
-        return 1 << self.affine_fraction >> 1 if rounds else 0
-
-    @property
-    def dropped(self) -> int:
-        """Return the low bits of T that end in its adder."""
-        return self.affine_fraction if self.rounds_early else 0
+        """Return what the rounding adds to T in the multiplier's adder."""
+        return 1 << self.affine_fraction >> 1 if self.config.rounding is Rounding.HALF_UP else 0
 
     @property
     def summed(self) -> Range:
-        """Return what leaves that adder: T, or ~T where a signed code is negated, already rounded where it can be."""
+        """Return what leaves the multiplier's adder: T rounded, or its complement where a signed code is negated."""
         whole = self.affine + Range(self.half, self.half)
         if self.config.input is Input.CODE:
             whole = whole | Range(~whole.hi, ~whole.lo)
-        return Range(whole.lo >> self.dropped, whole.hi >> self.dropped)
+        return Range(whole.lo >> self.affine_fraction, whole.hi >> self.affine_fraction)
 
     @property
     def product(self) -> Range:
@@ -160,14 +160,14 @@ class Datapath:
     @property
     def final_fraction(self) -> int:
         """Return the fraction bits that the requantise stage rounds away: the finest of total and residual."""
-        if self.rounds_early:
+        if self.fused:
             return 0
         return max(self.total_fraction, self.residual_fraction) if self.config.residual else self.total_fraction
 
     @property
     def final(self) -> Range:
         """Return the range of what the requantise stage takes."""
-        if self.rounds_early:
+        if self.fused:
             return self.affine.round_shift(self.affine_fraction, self.config.rounding)
         total = self.total << (self.final_fraction - self.total_fraction)
         if not self.config.residual:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from golden_model.nmpu_config import NmpuConfig
-from hdl.nmpu.accumulate import Accumulate, Compress
+from hdl.nmpu.accumulate import Accumulate, Compress, Gather
 from hdl.nmpu.affine import Affine, Multiply
 from hdl.nmpu.datapath import Datapath
 from hdl.nmpu.final import AddResidual, BatchNormAdd, BatchNormMultiply, Relu, Requantise, ResidualMultiply
@@ -20,7 +20,7 @@ READERS: dict[str, type[Stage]] = {
     "residual_scale": ResidualMultiply,
     "residual_shift": AddResidual,
 }
-"""The stage that uses a parameter field; the others go to Multiply, as does the offset where it is added there."""
+"""The stage that uses a parameter field; the others go to Multiply, the offset to the adder that takes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,13 @@ class Schedule:
     @property
     def stages(self) -> list[Stage]:
         """Return the stages that exist."""
-        config, sums = self.config, Datapath(self.config).sums
+        config, path = self.config, Datapath(self.config)
         exists: list[tuple[type[Stage], bool]] = [
             (Multiply, True),
-            (Affine, True),
-            (Compress, sums),
-            (Accumulate, sums),
+            (Gather, path.gathers),
+            (Affine, not path.gathers),
+            (Compress, path.sums and not path.gathers),
+            (Accumulate, path.sums and not path.gathers),
             (BatchNormMultiply, config.batch_norm),
             (BatchNormAdd, config.batch_norm),
             (ResidualMultiply, config.residual),
@@ -74,6 +75,7 @@ class Schedule:
 
     def reader(self, field: str) -> int:
         """Return the step that uses a parameter field; the store reads it one step earlier."""
-        if field == "offset" and Datapath(self.config).fused:
-            return self.step(Multiply)
-        return self.step(READERS.get(field, Multiply))
+        path, reader = Datapath(self.config), READERS.get(field, Multiply)
+        if field == "offset" and (path.fused or path.gathers):
+            reader = Gather if path.gathers else Multiply
+        return self.step(reader)

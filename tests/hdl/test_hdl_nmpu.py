@@ -53,9 +53,9 @@ def test_unit_is_the_golden_model(bench, config):
 
 LATENCIES = {
     "affine alone": (NmpuConfig(units=1, columns=2, partial_sum=False, residual=False), 3),
-    "partial sums": (NmpuConfig(units=1, columns=2, residual=False), 5),
-    "default": (NmpuConfig(units=1, columns=2), 6),
-    "every stage": (NmpuConfig(units=1, columns=2, batch_norm=True), 8),
+    "partial sums": (NmpuConfig(units=1, columns=2, residual=False), 4),
+    "default": (NmpuConfig(units=1, columns=2), 5),
+    "every stage": (NmpuConfig(units=1, columns=2, batch_norm=True), 7),
 }
 
 

@@ -12,7 +12,7 @@ from golden_model.fixed import INT8, SQ, UQ, Format, Range, Rounding, round_shif
 from golden_model.nmpu import Fixed
 from golden_model.nmpu_config import Columns, Input, Layer, NmpuConfig
 from hdl.fixed import shape
-from hdl.nmpu.accumulate import Accumulate, Compress
+from hdl.nmpu.accumulate import Accumulate, Compress, Gather
 from hdl.nmpu.affine import Affine, Multiply
 from hdl.nmpu.datapath import Datapath
 from hdl.nmpu.final import AddResidual, BatchNormAdd, BatchNormMultiply, Relu, Requantise, ResidualMultiply
@@ -44,8 +44,12 @@ CONFIGS = {
     for mode in Rounding
 }
 each = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
-with_sums = pytest.mark.parametrize("config", [c for c in CONFIGS.values() if c.partial_sum], ids=[n for n, c in CONFIGS.items() if c.partial_sum])
-with_residual = pytest.mark.parametrize("config", [c for c in CONFIGS.values() if c.residual], ids=[n for n, c in CONFIGS.items() if c.residual])
+with_sums = pytest.mark.parametrize(
+    "config", [c for c in CONFIGS.values() if c.partial_sum], ids=[n for n, c in CONFIGS.items() if c.partial_sum]
+)
+with_residual = pytest.mark.parametrize(
+    "config", [c for c in CONFIGS.values() if c.residual], ids=[n for n, c in CONFIGS.items() if c.residual]
+)
 
 
 class Chain(wiring.Component):
@@ -103,7 +107,7 @@ def test_affine(draw, config):
     fixed = {name: np.full(COUNT, layer_shift) for name in k}
     data, found = drive(draw, (Multiply(config), Affine(config)), fixed)
     total = golden.affine(config, columns(data), Layer(shift=layer_shift), data["first"], data.get("second"))
-    if Datapath(config).rounds_early:
+    if Datapath(config).fused:
         assert (found["total"] == round_shift(total.integers, total.fraction, config.rounding)).all()
     else:
         assert (found["total"] == total.integers << (Datapath(config).affine_fraction - total.fraction)).all()
@@ -119,6 +123,25 @@ def test_compress_and_accumulate(draw, config):
     summed = golden.accumulate(config, golden.compress(config, total), data["received"])
     aligned = summed.values << (path.compression if path.chooses else 0)
     assert (found["total"] == np.where(rounded, aligned, data["total"])).all()
+    assert (found["sum_saturated"] == summed.saturated * rounded).all()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [c for c in CONFIGS.values() if Datapath(c).gathers],
+    ids=[n for n, c in CONFIGS.items() if Datapath(c).gathers],
+)
+def test_gather_is_affine_compress_and_accumulate(draw, config):
+    path = Datapath(config)
+    data, _ = drive(draw, (Multiply(config), Gather(config)))
+    rounded = data.get("rounded", np.ones(COUNT, dtype=np.int64))
+    received = data["received"] * rounded
+    data, found = drive(draw, (Multiply(config), Gather(config)), {"received": received})
+    total = golden.affine(config, columns(data), Layer(), data["first"], data.get("second"))
+    summed = golden.accumulate(config, golden.compress(config, total), received)
+    aligned = summed.values << (path.compression if path.chooses else 0)
+    exact = total.integers << (path.affine_fraction - total.fraction)
+    assert (found["total"] == np.where(rounded, aligned, exact)).all()
     assert (found["sum_saturated"] == summed.saturated * rounded).all()
 
 

@@ -1,10 +1,10 @@
 """The stages behind the sum: batch norm, residual, ReLU, requantisation."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import Const, Module, Mux, Signal
 
 from golden_model.fixed import Range, Rounding
 from golden_model.nmpu_config import Columns
-from hdl.fixed import Number, add_negated, round_shift, saturate
+from hdl.fixed import Number, add_negated, round_shift, rounding_carry, saturate, shape
 from hdl.nmpu.stage import FLAG, Stage
 
 
@@ -150,9 +150,34 @@ class Requantise(Stage):
 
     def compute(self, m: Module, name: str, **inputs: Number) -> dict[str, Number]:
         """Return the code and its flag."""
-        rounded = round_shift(inputs["total"], self.path.final_fraction, self.config.rounding)
+        fraction, mode, limits = self.path.final_fraction, self.config.rounding, self.config.output.range
+        if not self.config.cut_post and fraction and self.path.final.signed_bits - fraction > limits.signed_bits:
+            return self._short(m, name, inputs)
+        rounded = round_shift(inputs["total"], fraction, mode)
         rounded = round_shift(rounded, self.config.cut_post, Rounding.FLOOR).named(m, f"{name}_rounded")
         if self.config.relu:
             rounded = rounded.relu(inputs["relu_after"].value).named(m, f"{name}_positive")
         code, clipped = saturate(m, rounded, self.config.output.range, f"{name}_rounded")
         return {"code": code, "saturated": clipped}
+
+    def _short(self, m: Module, name: str, inputs: dict[str, Number]) -> dict[str, Number]:
+        """Return the code and its flag; only the bits that a code has are rounded.
+
+        The rounded number, floor + carry, lies beyond a limit where floor does, or floor is the last number on the one
+        side and the carry decides. A floor of -1 that the carry takes to 0 is 0 with the ReLU as without.
+        """
+        limits, mode = self.config.output.range, self.config.rounding
+        floor = (inputs["total"] >> self.path.final_fraction).named(m, f"{name}_floor")
+        carry = rounding_carry(inputs["total"], self.path.final_fraction, mode)
+        over, under = Signal(name=f"{name}_over"), Signal(name=f"{name}_under")
+        positive, near = Signal(name=f"{name}_positive"), Signal(shape(limits), name=f"{name}_near")
+        m.d.comb += [
+            positive.eq(inputs["relu_after"].value & floor.value[-1] if self.config.relu else 0),
+            near.eq(floor.value[: len(near)] + carry),
+            over.eq((floor.value > limits.hi) | ((floor.value == limits.hi) & carry)),
+            under.eq(~positive & ((floor.value < limits.lo - 1) | ((floor.value == limits.lo - 1) & ~carry))),
+        ]
+        edge = Mux(under, Const(limits.lo, shape(limits)), near)
+        code = Signal(shape(limits), name=f"{name}_clipped")
+        m.d.comb += code.eq(Mux(positive, 0, Mux(over, Const(limits.hi, shape(limits)), edge)))
+        return {"code": Number(code, limits), "saturated": Number(over | under, FLAG)}

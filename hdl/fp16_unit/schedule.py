@@ -49,6 +49,6 @@ class Schedule:
         That is the step that uses it, but for those that a layer register gates in front of a multiply-add: they are
         there a step before, so that the gate has a cycle of its own.
         """
-        early = int(field in ("gamma", "beta", "receive"))
+        early = int(field in ("gamma", "beta", "receive") or (field == "offset" and not self.config.int8))
         users = {"offset": "scale_p", "gamma": "affine", "beta": "affine", "receive": "add_residual"}
         return self.step(users.get(field, field)) - early

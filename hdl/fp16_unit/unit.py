@@ -101,8 +101,8 @@ class Fp16Unit(wiring.Component):
         step = self.schedule.step("scale_p")
         self._converted(line, "first_half", "first", config.input_range, "scale_p")
         if not config.int8:
-            received, offset = line.get("received", step)[0], line.get("offset", step)[0]
-            line.put("addend", [Mux(layer["receive"], received, offset)], step)
+            received, offset = line.get("received", step - 1)[0], line.get("offset", step - 1)[0]
+            line.put("addend", [Mux(layer["receive"], received, offset)], step - 1)
         addend = "offset" if config.int8 else "addend"
         multiply_add(cycles).place(line, "u", step, a="first_half", b="scale_p", c=addend)
         if config.input is Input.COUNTS:

@@ -91,8 +91,12 @@ def put_inputs(m: Module, line: Pipeline, config: NmpuConfig, entry: Any, layer:
         low += field.width
 
     def enable(name: str, value: Any) -> None:
-        wire = Signal(name=f"{name}_enable")
-        m.d.comb += wire.eq(value)
+        wire = Signal(name=f"{name}_enable", reset_less=True)
+        # a register of its own where gates decide it: layer registers stand still long before a word needs them
+        if config.partial_sum:
+            m.d.sync += wire.eq(value)
+        else:
+            m.d.comb += wire.eq(value)
         line.put(name, wire)
 
     last = layer["last"]

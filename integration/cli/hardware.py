@@ -123,3 +123,56 @@ def synth(
         result = tabulate.estimate_json(estimated)
     if json_file is not None:
         write(json_file, json.dumps(result, indent=2) + "\n")
+
+
+def compare(
+    liberty: Annotated[
+        list[Path] | None,
+        typer.Option("--liberty", help="Liberty file of a cell library, plain or compressed; may be repeated."),
+    ] = None,
+    units: Annotated[
+        list[int] | None, typer.Option("--units", help="Lanes of an NMPU; may be repeated. Default: 1, 4, 16, 64.")
+    ] = None,
+    measured: Annotated[
+        MaybeFile, typer.Option("--measured", help="Measurements that --json wrote before, instead of new ones.")
+    ] = None,
+    network: Annotated[
+        str | None, typer.Option("--network", help="Add a network's layers: resnet9s, resnet20 or resnet32.")
+    ] = None,
+    product: Annotated[
+        float, typer.Option("--matrix-vector-ns", min=0.001, help="Time of a matrix-vector product, ns; HERMES: 133.")
+    ] = 133.0,
+    quick: Annotated[bool, typer.Option("--quick", help="4 lanes, one netlist a unit.")] = False,
+    json_file: Json = None,
+) -> None:
+    """Compare the NMPU with the FP16 unit on equal work: time of a vector, throughput, area, each with its formula."""
+    from golden_model.errors import UserError
+    from synth.compare.comparison import compare as run
+    from synth.compare.comparison import document, read
+    from synth.compare.show import print_comparison
+    from synth.liberty import read as read_library
+
+    console = Console()
+    if measured is not None:
+        comparison = read(measured)
+    elif liberty:
+        chosen = {"units": tuple(units)} if units else {"units": (4,)} if quick else {}
+        told = Console(stderr=True)
+        comparison = run(
+            read_library(liberty),
+            quick=quick,
+            progress=lambda label: told.print(f"measuring {label}"),
+            **chosen,
+        )
+    else:
+        raise UserError("nmpu compare needs a cell library: --liberty FILE, or --measured FILE with what was measured")
+    print_comparison(comparison, console)
+    result = document(comparison)
+    if network is not None:
+        from integration.studies.bounds import bounds, print_bounds
+
+        table = bounds(network, comparison, product_ns=product)
+        print_bounds(table, console)
+        result["network"] = table.document()
+    if json_file is not None:
+        write(json_file, json.dumps(result, indent=2) + "\n")

@@ -1,0 +1,1 @@
+"""The NMPU beside the FP16 unit, on equal work: every number measured, every ratio with its formula."""

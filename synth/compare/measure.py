@@ -1,0 +1,120 @@
+"""One unit measured: its Verilog, its cycles, its netlists with period and area, and the bits that it stores."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from amaranth.hdl import Shape
+
+from golden_model.fp16_unit import Fp16Config
+from golden_model.nmpu_config import NmpuConfig
+from synth.compare.candidates import Candidate
+from synth.compare.cycles import Cycles, count
+from synth.liberty import Library
+from synth.mapping import RECIPES
+from synth.mutation import Part
+from synth.registry import unit as find_unit
+from synth.synthesis import Search, synthesise
+from synth.verilog import elaborate
+
+SEARCH = Search(recipes=tuple(recipe for recipe in RECIPES if "resized" in recipe.name and recipe.least_flops))
+"""The recipes that made the smallest and the fastest netlists of either unit."""
+BRIEF = Search(recipes=SEARCH.recipes[:1], relaxed=())
+"""One netlist: what a unit of many lanes, or a reader in a hurry, has time for."""
+MANY_LANES = 16
+"""Lanes from which one netlist is all that is made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Netlist:
+    """One netlist of a unit."""
+
+    recipe: str
+    """How it was mapped."""
+    target_ps: float
+    """What it was sized for, ps."""
+    period_ps: float
+    """Its shortest clock period from static timing, ps."""
+    area: float
+    """All its cells, as the library says."""
+    arithmetic: float
+    """Arithmetic with its pipeline registers."""
+    store: float
+    """Parameter store, of one column a lane."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What was measured of one unit. A plain record: what is derived from it is derived again when it is read."""
+
+    label: str
+    """The unit's name in the tables."""
+    unit: str
+    """Its name in the registry."""
+    lanes: int
+    """Data points a cycle."""
+    verilog: str
+    """SHA-256 of the Verilog text that was mapped."""
+    cycles: Cycles
+    """Cycles of a vector."""
+    bits: int
+    """Parameter bits stored, of all columns of the vector."""
+    netlists: tuple[Netlist, ...]
+    """Its netlists."""
+
+
+def mapped(candidate: Candidate) -> NmpuConfig | Fp16Config:
+    """Return the configuration that is mapped: one column a lane, since storage is counted apart, by the bit."""
+    return dataclasses.replace(candidate.config, columns=1)
+
+
+def text(candidate: Candidate) -> str:
+    """Return the Verilog that is mapped."""
+    return elaborate(candidate.unit, mapped(candidate))
+
+
+def fingerprint(verilog: str) -> str:
+    """Return the SHA-256 of a Verilog text."""
+    return hashlib.sha256(verilog.encode()).hexdigest()
+
+
+def stored_bits(candidate: Candidate) -> int:
+    """Return the bits of the run-time parameters of all columns."""
+    members: dict[str, Any] = find_unit(candidate.unit).members(candidate.config)
+    fields = members["write"].signature.members["data"].shape
+    return int(Shape.cast(fields).width) * candidate.config.units * candidate.config.columns
+
+
+def measure(candidate: Candidate, library: Library, *, quick: bool = False) -> Measured:
+    """Map a unit onto a library, time it, and count its cycles. Clock gates stand for enables where there are any.
+
+    Raises UserError where Yosys or OpenSTA is missing.
+    """
+    verilog = text(candidate)
+    search = BRIEF if quick or candidate.lanes >= MANY_LANES else SEARCH
+    report = synthesise(verilog, candidate.unit, library, search=search, clock_gates=library.has_clock_gate)
+    netlists = []
+    for point in report.points:
+        areas = {share.part: share.area for share in report.shares(point)}
+        netlists.append(
+            Netlist(
+                recipe=point.recipe,
+                target_ps=point.target_ps,
+                period_ps=point.period_ps,
+                area=point.area,
+                arithmetic=areas.get(Part.DATAPATH, 0.0),
+                store=areas.get(Part.STORE, 0.0),
+            )
+        )
+    return Measured(
+        label=candidate.label,
+        unit=candidate.unit,
+        lanes=candidate.lanes,
+        verilog=fingerprint(verilog),
+        cycles=count(candidate),
+        bits=stored_bits(candidate),
+        netlists=tuple(netlists),
+    )

@@ -9,6 +9,7 @@ import hdl.nmpu
 from golden_model.errors import UserError
 from golden_model.fp16_unit import Fp16Config
 from golden_model.nmpu_config import Input, NmpuConfig
+from hdl.float16 import multiply_add
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +32,19 @@ class Unit:
     """What each port (`write.mask`), or field of a stream's lane (`i.first`), carries."""
     shown: Mapping[str, Any]
     """Configurations of the page's table of latencies, by title."""
+    parts: Callable[[Any], Mapping[str, Any]]
+    """Configuration -> what is synthesised by itself, by name: functions that give an Amaranth component."""
 
     def latency(self, config: Any) -> int:
         """Return the cycles from an accepted word to its result, without back pressure."""
         return sum(latency for _, _, latency in self.stages(config))
+
+    def part(self, name: str, config: Any) -> Any:
+        """Return a part of the unit as an Amaranth component; UserError where there is none of that name."""
+        found = self.parts(config)
+        if name not in found:
+            raise UserError(f"{self.name} has no part {name!r} in this configuration: there are {', '.join(found)}")
+        return found[name]()
 
 
 _ALONE = NmpuConfig(partial_sum=False, residual=False)
@@ -58,6 +68,10 @@ UNITS: dict[str, Unit] = {
                 "affine, batch norm, ReLU": replace(_ALONE, batch_norm=True),
                 "affine, residual, ReLU": NmpuConfig(partial_sum=False),
             },
+            parts=lambda config: {
+                "lane": lambda: hdl.nmpu.Lane(config),
+                **{stage.label: stage.component for stage in hdl.nmpu.Schedule(config).stages},
+            },
         ),
         Unit(
             name="fp16_unit",
@@ -74,6 +88,7 @@ UNITS: dict[str, Unit] = {
                 "one cycle a multiply-add": Fp16Config(multiply_add_cycles=1),
                 "six cycles a multiply-add": Fp16Config(multiply_add_cycles=6),
             },
+            parts=lambda config: {"multiply_add": multiply_add(config.multiply_add_cycles).component},
         ),
     )
 }

@@ -144,8 +144,8 @@ def synthesise(
     `period_ps`: a clock that is aimed at; targets around it are tried as well. `clock_gates`: flip-flops that share an
     enable share a clock gate instead. Deterministic for the same tools.
 
-    Raises UserError where Yosys is missing, where the library cannot be mapped onto or has no clock gate, or, with `period_ps`, where
-    OpenSTA is missing or no netlist meets it. Without OpenSTA the points have no timing.
+    Raises UserError where Yosys is missing, where the library cannot be mapped onto or has no clock gate, or, with
+    `period_ps`, where OpenSTA is missing or no netlist meets it. Without OpenSTA the points have no timing.
     """
     if period_ps is not None:
         timing.version()

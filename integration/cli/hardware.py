@@ -91,6 +91,12 @@ def synth(
     period: Annotated[
         float | None, typer.Option("--period", min=1, help="The clock period to meet, ps; needs OpenSTA.")
     ] = None,
+    part: Annotated[
+        str | None, typer.Option("--part", help="A part of the unit by itself: lane, or a stage, as multiply.")
+    ] = None,
+    clock_gates: Annotated[
+        bool, typer.Option("--clock-gates", help="The library's clock gates in place of enables.")
+    ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="One netlist instead of a search.")] = False,
     json_file: Json = None,
 ) -> None:
@@ -99,6 +105,7 @@ def synth(
     from synth import tabulate
     from synth.fpga import Family, place
     from synth.generic import estimate
+    from synth.registry import unit as find_unit
     from synth.synthesis import FULL, QUICK, synthesise
     from synth.verilog import elaborate as to_verilog
 
@@ -106,14 +113,18 @@ def synth(
         raise UserError(f"--liberty and --target {target.value}: a cell library or an FPGA, not both")
     if period is not None and not liberty:
         raise UserError("--period needs a cell library: --liberty FILE")
+    if clock_gates and not liberty:
+        raise UserError("--clock-gates needs a cell library: --liberty FILE")
     console = Console()
-    text = to_verilog(unit, _configured(unit, config, assignments))
+    configured = _configured(unit, config, assignments)
+    text = to_verilog(unit, configured) if part is None else find_unit(unit).part(part, configured)
+    unit = part or unit
     if target is not Target.GENERIC:
         placed = place(text, unit, Family(target.value))
         tabulate.print_placed(placed, console)
         result = tabulate.placed_json(placed)
     elif liberty:
-        report = synthesise(text, unit, liberty, period, search=QUICK if quick else FULL)
+        report = synthesise(text, unit, liberty, period, search=QUICK if quick else FULL, clock_gates=clock_gates)
         chosen = report.densest if period is None else report.within(period)
         tabulate.print_report(report, chosen, console)
         result = tabulate.report_json(report, chosen)

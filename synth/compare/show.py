@@ -23,8 +23,8 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     gates = "clock gates" if comparison.clock_gates else "enables (the library has no clock gate)"
     console.print(
         f"A vector: {COLUMNS} columns; two counts, partial sum, residual, both ReLU positions. Period: static timing, "
-        f"input and output delay 0, no wires, {gates} in both units. Area: cells as the library says (um2 by custom). "
-        f"Cycles: counted in the simulated RTL, from the edge that accepts the first word to the edge that delivers the "
+        f"input and output delay 0, no wires, {gates} in both units. Area as the library says (um2 by custom). "
+        "Cycles: counted in the simulated RTL, from the edge that accepts the first word to the one that delivers the "
         f"last. Storage apart: {comparison.bit_area:g} a bit in both, one smallest flip-flop.\n"
     )
     table = _table("unit", "period ps", "cycles", "vector ns", "vectors/us", "arithmetic", "a lane", "bits", "whole")
@@ -43,12 +43,16 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         )
     console.print(table, "The fastest netlist of each unit.\n")
     headline = comparison.headline
-    table = _table(f"{headline.label} over FP16", "ours", "paper", "FP16 unit", "formula")
-    for index, ratio in enumerate(comparison.ratios(headline)):
+    table = _table(f"{headline.label} over FP16", "ours", "paper", "FP16's cycles a multiply-add", "formula")
+    found = comparison.ratios(headline)
+    for index, ratio in enumerate(found):
         paper = f"paper {ratio.paper:g}x" if ratio.paper is not None else ""
         name = f"{ratio.name} (headline)" if index == 0 else ratio.name
-        table.add_row(name, f"{ratio.value:.2f}x", paper, ratio.fp16.unit.label.removeprefix("FP16, "), ratio.formula)
+        depth = ratio.fp16.unit.label.removeprefix("FP16, ").split()[0]
+        table.add_row(name, f"{ratio.value:.2f}x", paper, depth, f"({index + 1})")
     console.print(table)
+    for index, ratio in enumerate(found):
+        console.print(f"({index + 1}) {ratio.name} = {ratio.formula}")
     unit, most = comparison.largest
     reaches = "reaches" if most >= figures.PAPER["time"] else "does not reach"
     console.print(

@@ -1,0 +1,147 @@
+"""The architect's table: what bounds each layer of a network, the matrix-vector product or the digital unit behind it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+from integration.zoo.networks import build
+from synth.compare import figures
+from synth.compare.candidates import COLUMNS
+from synth.compare.comparison import Comparison
+from synth.compare.figures import Best
+
+ROWS = 256
+"""Rows of a crossbar."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """One layer. Every crossbar has a digital unit of its own, so that all tiles of a layer work at the same time."""
+
+    layer: str
+    """The module's name."""
+    rows: int
+    """Inputs of the matrix."""
+    columns: int
+    """Outputs of the matrix."""
+    tiles: int
+    """Crossbars: ceil(rows / 256) x ceil(columns / 256)."""
+    vectors: int
+    """Matrix-vector products of one image: pixels of the output."""
+    nmpu_ns: float
+    """Time that the NMPU needs for one vector's columns in steady state: ceil(columns / lanes) x period."""
+    fp16_ns: float
+    """The FP16 unit's, likewise: columns x period."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """All layers of a network."""
+
+    network: str
+    product_ns: float
+    """Time of a matrix-vector product."""
+    nmpu: str
+    """The NMPU's name."""
+    fp16: str
+    """The FP16 unit's name."""
+    fill_ns: dict[str, float]
+    """By unit: what the last vector of a layer takes beyond its steady time, latency x period."""
+    layers: tuple[Bound, ...]
+
+    def layer_us(self, layer: Bound, unit: str) -> float:
+        """Return the time of a layer: vectors x max(product, digital) + fill of the pipeline, us."""
+        digital = layer.nmpu_ns if unit == "nmpu" else layer.fp16_ns
+        return (layer.vectors * max(self.product_ns, digital) + self.fill_ns[unit]) / 1e3
+
+    def total_us(self, unit: str) -> float:
+        """Return the time of all layers, one after the other, us."""
+        return sum(self.layer_us(layer, unit) for layer in self.layers)
+
+    def document(self) -> dict[str, Any]:
+        """Return the table as JSON takes it."""
+        totals = {f"total_{unit}_us": self.total_us(unit) for unit in ("nmpu", "fp16")}
+        return asdict(self) | totals
+
+
+def bounds(
+    network: str, comparison: Comparison, *, product_ns: float, image: tuple[int, int, int] = (3, 32, 32)
+) -> Bounds:
+    """Return what bounds each layer of a network, on the headline NMPU and on the fastest FP16 unit.
+
+    Raises UserError for an unknown network.
+    """
+    model = build(network, in_channels=image[0]).eval()
+    nmpu = figures.best([comparison.headline], figures.vector_ps, least=True)
+    fp16 = figures.best(comparison.fp16, figures.vector_ps, least=True)
+    layers: list[Bound] = []
+
+    def watch(name: str) -> Any:
+        def seen(module: nn.Module, _: Any, output: Tensor) -> None:
+            weights = module.weight
+            assert isinstance(weights, Tensor)
+            columns, rows = weights.shape[0], weights[0].numel()
+            layers.append(
+                Bound(
+                    layer=name,
+                    rows=rows,
+                    columns=columns,
+                    tiles=-(-rows // ROWS) * -(-columns // COLUMNS),
+                    vectors=output[0].numel() // columns,
+                    nmpu_ns=_digital_ns(nmpu, columns),
+                    fp16_ns=_digital_ns(fp16, columns),
+                )
+            )
+
+        return seen
+
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            module.register_forward_hook(watch(name))
+    with torch.no_grad():
+        model(torch.zeros(1, *image))
+    fill = {
+        unit: (best.unit.cycles.vector - best.unit.cycles.steady) * best.netlist.period_ps / 1e3
+        for unit, best in (("nmpu", nmpu), ("fp16", fp16))
+    }
+    return Bounds(
+        network=network,
+        product_ns=product_ns,
+        nmpu=nmpu.unit.label,
+        fp16=fp16.unit.label,
+        fill_ns=fill,
+        layers=tuple(layers),
+    )
+
+
+def _digital_ns(best: Best, columns: int) -> float:
+    """Return the time of one vector's columns in steady state, ns: a word a cycle."""
+    return math.ceil(min(columns, COLUMNS) / best.unit.lanes) * best.netlist.period_ps / 1e3
+
+
+def print_bounds(table: Bounds, console: Console) -> None:
+    """Print a row a layer and the network's sums."""
+    console.print(
+        f"\n{table.network}, one image: {table.nmpu} and {table.fp16} behind a matrix-vector product of "
+        f"{table.product_ns:g} ns (HERMES, paper: 133 ns one phase, 520 ns four phases). Layer time = vectors x "
+        "max(product, digital) + fill; layers one after the other, a digital unit a crossbar."
+    )
+    shown = Table(box=None, pad_edge=False, header_style="")
+    heads = ("layer", "rows", "columns", "tiles", "vectors", "NMPU ns", "FP16 ns", "NMPU bound", "FP16 bound")
+    for index, head in enumerate((*heads, "NMPU us", "FP16 us")):
+        shown.add_column(head, justify="right" if index else "left")
+    for layer in table.layers:
+        bound = ["digital" if ns > table.product_ns else "product" for ns in (layer.nmpu_ns, layer.fp16_ns)]
+        times = [f"{table.layer_us(layer, unit):.2f}" for unit in ("nmpu", "fp16")]
+        counts = map(str, (layer.rows, layer.columns, layer.tiles, layer.vectors))
+        shown.add_row(layer.layer, *counts, f"{layer.nmpu_ns:.2f}", f"{layer.fp16_ns:.2f}", *bound, *times)
+    shown.add_row("network", *[""] * 8, f"{table.total_us('nmpu'):.2f}", f"{table.total_us('fp16'):.2f}")
+    console.print(shown)
+    console.print("Energy: not measured.")

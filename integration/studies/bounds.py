@@ -1,4 +1,4 @@
-"""The architect's table: what bounds each layer of a network, the matrix-vector product or the digital unit behind it."""
+"""The architect's table: what bounds each layer, the matrix-vector product or the digital unit behind it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,154 @@
+"""The comparison with the FP16 unit: what is counted, what follows, and that the committed results still hold."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from small_liberty import small_liberty
+
+from golden_model.errors import UserError
+from integration.cli.main import main
+from integration.studies.bounds import bounds
+from synth import liberty, timing
+from synth.compare import figures
+from synth.compare.candidates import COLUMNS, DEPTHS, UNITS, fp16, nmpu
+from synth.compare.comparison import Comparison, compare, document, read
+from synth.compare.cycles import Cycles, count
+from synth.compare.measure import Measured, Netlist, fingerprint, stored_bits, text
+from synth.registry import unit as find_unit
+
+COMMITTED = Path(__file__).parents[2] / "docs" / "results" / "compare.json"
+needs_sta = pytest.mark.skipif(not timing.installed(), reason="OpenSTA is not installed")
+
+
+def netlist(period: float, arithmetic: float, area: float = 0.0, store: float = 0.0) -> Netlist:
+    return Netlist(recipe="", target_ps=1.0, period_ps=period, area=area, arithmetic=arithmetic, store=store)
+
+
+def measured(label: str, lanes: int, cycles: Cycles, bits: int, *netlists: Netlist) -> Measured:
+    return Measured(label=label, unit="", lanes=lanes, verilog="", cycles=cycles, bits=bits, netlists=netlists)
+
+
+NMPU = measured("N", 64, Cycles(vector=8, steady=4), 100, netlist(500, 1000, 1500, 200), netlist(600, 700, 1100, 100))
+SHALLOW = measured("FP16, 3", 1, Cycles(vector=270, steady=256), 300, netlist(800, 40, 90, 20))
+DEEP = measured("FP16, 6", 1, Cycles(vector=280, steady=256), 300, netlist(600, 70, 120, 20))
+
+
+def test_every_ratio_is_that_worked_out_by_hand() -> None:
+    found = {ratio.name: ratio for ratio in figures.ratios(NMPU, [SHALLOW, DEEP], 0.5)}
+    time = found["time of a vector"]
+    assert time.value == pytest.approx(280 * 600 / (8 * 500)) and time.fp16.unit is DEEP and time.paper == 139.0
+    assert found["cycles of a vector"].value == pytest.approx(270 / 8), "the best depth of each figure"
+    assert found["vectors a second"].value == pytest.approx(256 * 600 / (4 * 500))
+    dense = found["vectors a second and arithmetic area"]
+    assert dense.value == pytest.approx(256 * 800 * 40 / (4 * 600 * 700)) and dense.nmpu.netlist.period_ps == 600
+    assert found["arithmetic area"].value == pytest.approx(40 / 700)
+    assert found["arithmetic area of one lane"].value == pytest.approx(64 * 40 / 700)
+    assert found["whole unit, storage included"].value == pytest.approx((90 - 20 + 150) / (1100 - 100 + 50))
+    assert found["storage bits"].value == 3
+
+
+@pytest.mark.parametrize("candidate", [nmpu(1), nmpu(16), fp16(3)], ids=lambda each: each.label)
+def test_cycles_are_the_words_and_the_latency(candidate) -> None:  # type: ignore[no-untyped-def]
+    words = COLUMNS // candidate.lanes
+    latency = find_unit(candidate.unit).latency(candidate.config)
+    assert count(candidate) == Cycles(vector=words - 1 + latency, steady=words)
+
+
+def test_stored_bits_are_those_of_all_columns() -> None:
+    assert stored_bits(fp16(4)) == COLUMNS * 6 * 16
+    assert stored_bits(nmpu(64)) == stored_bits(nmpu(4)) == COLUMNS * (8 + 8 + 8 + 1 + 8 + 3)
+
+
+def test_lanes_that_do_not_divide_the_vector_are_refused() -> None:
+    with pytest.raises(UserError, match="48 units: they must divide the 256 columns"):
+        nmpu(48)
+
+
+@needs_sta
+def test_a_comparison_is_read_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "small.lib"
+    path.write_text(small_liberty())
+    found = compare(liberty.read([path]), units=(1,), depths=(6,), quick=True)
+    assert not found.clock_gates and found.bit_area == 5
+    kept = tmp_path / "kept.json"
+    kept.write_text(json.dumps(document(found)))
+    assert read(kept) == found
+    kept.write_text("[]")
+    with pytest.raises(UserError, match="holds no comparison that `nmpu compare --json` wrote"):
+        read(kept)
+
+
+@pytest.fixture(scope="module")
+def committed() -> Comparison:
+    return read(COMMITTED)
+
+
+def test_the_committed_results_are_of_this_hardware(committed: Comparison) -> None:
+    assert [unit.lanes for unit in committed.nmpu] == list(UNITS)
+    candidates = [*map(nmpu, UNITS), *map(fp16, DEPTHS)]
+    for candidate, unit in zip(candidates, (*committed.nmpu, *committed.fp16), strict=True):
+        assert unit.verilog == fingerprint(text(candidate)), f"{unit.label} changed: nmpu compare --json {COMMITTED}"
+        assert unit.cycles == count(candidate)
+        assert unit.bits == stored_bits(candidate)
+    assert json.loads(COMMITTED.read_text())["ratios"] == json.loads(json.dumps(document(committed)))["ratios"]
+
+
+def test_a_vector_takes_at_most_a_25th_of_the_time(committed: Comparison) -> None:
+    assert committed.headline.lanes == 64
+    assert committed.ratios(committed.headline)[0].value >= 25
+
+
+def test_what_bounds_a_layer(committed: Comparison) -> None:
+    table = bounds("resnet9s", committed, product_ns=10.0)
+    first = table.layers[0]
+    assert (first.layer, first.rows, first.columns, first.vectors) == ("conv1", 27, 28, 1024)
+    best = figures.best(committed.fp16, figures.vector_ps, least=True)
+    assert first.fp16_ns == pytest.approx(28 * best.netlist.period_ps / 1e3)
+    assert table.layer_us(first, "nmpu") == pytest.approx((1024 * 10 + table.fill_ns["nmpu"]) / 1e3)
+    assert table.layer_us(first, "fp16") > table.layer_us(first, "nmpu"), "28 columns take the FP16 unit longer"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["compare"], "needs a cell library: --liberty FILE"),
+        (["compare", "--liberty", "none.lib"], "none.lib cannot be read"),
+        (["compare", "--measured", "none.json"], "none.json cannot be read"),
+        (["compare", "--measured", str(COMMITTED), "--network", "resnet9"], "did you mean resnet9s"),
+        (["synth", "npmu"], "unit 'npmu': there are fp16_unit, nmpu"),
+        (["synth", "nmpu", "--part", "lanes"], "nmpu has no part 'lanes' in this configuration: there are lane"),
+        (["synth", "nmpu", "--clock-gates"], "--clock-gates needs a cell library"),
+    ],
+)
+def test_a_mistake_is_one_line_and_code_2(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    told = capsys.readouterr().err
+    assert stopped.value.code == 2 and says in told and told.count("\n") == 1
+
+
+def test_without_opensta_nothing_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "small.lib"
+    path.write_text(small_liberty())
+    library = liberty.read([path])
+    timing.version.cache_clear()
+    monkeypatch.setattr(timing.shutil, "which", lambda program: None)
+    with pytest.raises(UserError, match="OpenSTA is not installed"):
+        compare(library, units=(1,), depths=(6,), quick=True)
+    timing.version.cache_clear()
+
+
+@needs_sta
+def test_clock_gates_need_a_library_that_has_one(tmp_path: Path) -> None:
+    from synth.synthesis import QUICK, synthesise
+
+    path = tmp_path / "small.lib"
+    path.write_text(small_liberty())
+    with pytest.raises(UserError, match="small has no clock gate"):
+        synthesise("module a(); endmodule", "a", liberty.read([path]), search=QUICK, clock_gates=True)

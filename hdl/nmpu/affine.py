@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 
 from golden_model.fixed import Range
 from golden_model.nmpu_config import Columns, Input, NmpuConfig
-from hdl.fixed import Number, add_all, add_negated
+from hdl.fixed import Number, add_all, add_negated, shape
 from hdl.nmpu.stage import FLAG, Stage
 
 
@@ -76,8 +76,14 @@ class Multiply(Stage):
         added = Number(Mux(swap.value, second.value, first.value), first.range) * inputs["scale_p"] << scale
         taken = Number(Mux(swap.value, first.value, second.value), first.range) * inputs["scale_n"] << scale
         of = self.path.affine + Range(self.path.half, self.path.half)
-        total = add_all(m, [added, inputs["offset"] << offset], [taken], self.path.half, of, f"{name}_whole")
-        return {"summed": total >> self.path.affine_fraction}
+        # the constant before the subtraction: behind it, Verilator takes the sum's unused bit for a loop
+        addend, width = inputs["offset"] << offset, shape(of).width
+        high = len(addend.value) - 1
+        constant = Const((self.path.half - (1 << high)) % (1 << width), width)
+        whole = Signal(shape(of), name=f"{name}_whole")
+        raised = Cat(addend.value[:high], ~addend.value[high])
+        m.d.comb += whole.eq(added.value + raised + constant - taken.value)
+        return {"summed": Number(whole, of) >> self.path.affine_fraction}
 
     def _code(self, m: Module, name: str, inputs: dict[str, Number]) -> dict[str, Number]:
         """Return T or ~T: x * s is the product of the bits below x's sign, less s at the sign's place.

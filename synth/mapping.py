@@ -7,6 +7,7 @@ nor set-up: the period comes from `synth.timing`, and the target is only a knob.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -75,6 +76,12 @@ def source(top: Any, name: str, folder: Path) -> str:
         return "read_verilog design.v"
     (folder / "design.il").write_text(rtlil.convert(top, name=name, emit_src=False))
     return "read_rtlil design.il"
+
+
+def fingerprint(top: Any, name: str) -> str:
+    """Return the SHA-256 of a design's text, as `source` writes it: what a result is a result of."""
+    text = top if isinstance(top, str) else rtlil.convert(top, name=name, emit_src=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def prepare(read: str, name: str, folder: Path, adders: str = "") -> str:

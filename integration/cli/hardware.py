@@ -105,6 +105,7 @@ def synth(
     from synth import tabulate
     from synth.fpga import Family, place
     from synth.generic import estimate
+    from synth.mapping import fingerprint
     from synth.registry import unit as find_unit
     from synth.synthesis import FULL, QUICK, synthesise
     from synth.verilog import elaborate as to_verilog
@@ -133,6 +134,7 @@ def synth(
         tabulate.print_estimate(estimated, console)
         result = tabulate.estimate_json(estimated)
     if json_file is not None:
+        result["design"] = fingerprint(text, unit)
         write(json_file, json.dumps(result, indent=2) + "\n")
 
 

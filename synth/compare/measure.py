@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ from golden_model.nmpu_config import NmpuConfig
 from synth.compare.candidates import Candidate
 from synth.compare.cycles import Cycles, count
 from synth.liberty import Library
-from synth.mapping import RECIPES
+from synth.mapping import RECIPES, fingerprint
 from synth.mutation import Part
 from synth.registry import unit as find_unit
 from synth.synthesis import Search, synthesise
@@ -76,11 +75,6 @@ def text(candidate: Candidate) -> str:
     return elaborate(candidate.unit, mapped(candidate))
 
 
-def fingerprint(verilog: str) -> str:
-    """Return the SHA-256 of a Verilog text."""
-    return hashlib.sha256(verilog.encode()).hexdigest()
-
-
 def stored_bits(candidate: Candidate) -> int:
     """Return the bits of the run-time parameters of all columns."""
     members: dict[str, Any] = find_unit(candidate.unit).members(candidate.config)
@@ -113,7 +107,7 @@ def measure(candidate: Candidate, library: Library, *, quick: bool = False) -> M
         label=candidate.label,
         unit=candidate.unit,
         lanes=candidate.lanes,
-        verilog=fingerprint(verilog),
+        verilog=fingerprint(verilog, candidate.unit),
         cycles=count(candidate),
         bits=stored_bits(candidate),
         netlists=tuple(netlists),

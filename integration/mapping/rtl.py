@@ -1,0 +1,264 @@
+"""The compiled Verilog as a digital unit: every tile of every layer goes through streams, parameter loads and stalls.
+
+The row of such a unit is computed by the hardware alone. The golden model gets the same read-outs beside it, and every
+code, logit and saturation flag of the two is compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from golden_model.errors import UserError
+from golden_model.fp16_unit import Fp16Columns
+from golden_model.nmpu_config import Columns, Layer
+from sim.digital import Fp16Unit, NmpuUnit, Parameters, Reading
+from synth.compiled import CompiledUnit, Engine
+
+Integers = NDArray[np.int32]
+
+STALLS = (32, 32)
+"""The source rests in one cycle of eight, the sink too."""
+
+
+class Compared(NamedTuple):
+    """What was compared with the golden model."""
+
+    codes: int = 0
+    """Codes and logits that left the hardware."""
+    wrong: int = 0
+    """How many differ from the golden model's for the same inputs."""
+    flags: int = 0
+    """Saturation flags that differ, one a column, parameter load and chip."""
+    cycles: int = 0
+    """Clock cycles, parameter loads and stalls included."""
+
+    def plus(self, other: Compared) -> Compared:
+        """Return the sum of two counts."""
+        return Compared(*(a + b for a, b in zip(self, other, strict=True)))
+
+    def since(self, before: Compared) -> Compared:
+        """Return what was added to an earlier count."""
+        return Compared(*(a - b for a, b in zip(self, before, strict=True)))
+
+
+class Load(NamedTuple):
+    """One tile of a layer: what is loaded, and what is streamed."""
+
+    parameters: Mapping[str, NDArray[Any]]
+    """Parameters by field, (columns,)."""
+    registers: Mapping[str, int]
+    """Layer registers by field."""
+    inputs: Mapping[str, NDArray[Any]]
+    """Words by field, (rows, columns)."""
+
+
+Outputs = tuple[dict[str, NDArray[Any]], NDArray[np.bool_]]
+"""Output fields, (rows, columns), and saturation flags."""
+
+
+class Bench:
+    """The chips of one unit, one a thread, and what they were found to do.
+
+    Parameters: the unit's name and configuration, the engine, and a file of other Verilog with the same ports, or "".
+    Raises UserError without a compiler, or where the file cannot be read.
+    """
+
+    def __init__(self, unit: str, config: Any, engine: Engine, verilog: str) -> None:
+        text = None
+        if verilog:
+            try:
+                text = Path(verilog).read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise UserError(f"{verilog} cannot be read as Verilog: {error}") from error
+        self.make = partial(CompiledUnit, unit, config, engine=engine, text=text)
+        self.chips = [self.make(seed=0)]
+        self.compared = Compared()
+
+    def words(self, columns: int) -> int:
+        """Return the words that carry one vector: enough, and so many that whole vectors fill the parameter store."""
+        chip, stored = self.chips[0], self.chips[0].columns // self.chips[0].units
+        least = -(-columns // chip.units)
+        return next(words for words in range(least, stored + 1) if stored % words == 0)
+
+    def run(self, tiles: Sequence[Load]) -> Outputs:
+        """Return what leaves the last tile, and the columns' flags of each thread's rows, (threads, columns).
+
+        The sum that a tile gives is what the next one receives.
+        """
+        rows = len(next(iter(tiles[0].inputs.values())))
+        threads = max(1, min(torch.get_num_threads(), rows // 64))
+        self.chips += [self.make(seed=1000 * n) for n in range(len(self.chips), threads)]
+        cuts = [rows * n // threads for n in range(threads + 1)]
+        shares = [slice(*pair) for pair in pairwise(cuts)]
+        before = sum(chip.cycles for chip in self.chips)
+        with ThreadPoolExecutor(threads) as pool:
+            parts = list(pool.map(partial(self._share, tiles), self.chips, shares))
+        used = sum(chip.cycles for chip in self.chips) - before
+        self.compared = self.compared.plus(Compared(cycles=used))
+        joined = {name: np.concatenate([part[name] for part, _ in parts]) for name in parts[0][0]}
+        return joined, np.stack([flags for _, flags in parts])
+
+    def _share(self, tiles: Sequence[Load], chip: CompiledUnit, share: slice) -> Outputs:
+        """Run the rows of a share on one chip, as many columns at a time as it stores."""
+        columns = next(iter(tiles[0].inputs.values())).shape[1]
+        blocks = [slice(n, min(n + chip.columns, columns)) for n in range(0, columns, chip.columns)]
+        parts = [self._block(tiles, chip, share, block) for block in blocks]
+        joined = {name: np.concatenate([part[name] for part, _ in parts], axis=1) for name in parts[0][0]}
+        return joined, np.concatenate([flags for _, flags in parts])
+
+    def _block(self, tiles: Sequence[Load], chip: CompiledUnit, share: slice, block: slice) -> Outputs:
+        rows, columns = share.stop - share.start, block.stop - block.start
+        words = self.words(columns)
+        width = words * chip.units
+        copies = chip.columns // width  # narrow vectors lie side by side: the store holds their parameters so often
+        padded = -(-rows // copies) * copies
+        flags = np.zeros(columns, bool)
+        out: dict[str, NDArray[Any]] = {}
+        received: dict[str, Any] = {}
+        for parameters, registers, inputs in tiles:
+
+            def laid(values: NDArray[Any]) -> Integers:
+                values = values[share, block]
+                if (rows, columns) == (padded, width):
+                    return values.astype(np.int32).reshape(-1, chip.units)
+                held = np.zeros((padded, width), np.int32)
+                held[:rows, :columns] = values
+                return held.reshape(-1, chip.units)
+
+            store = {name: np.pad(values[block], (0, width - columns)) for name, values in parameters.items()}
+            chip.write({name: np.tile(values, copies) for name, values in store.items()})
+            chip.layer(registers)
+            out = chip.stream({name: laid(values) for name, values in inputs.items()} | received, stalls=STALLS)
+            received = {"received": out["sum"] if "sum" in out else out.get("half", 0)}
+            flags |= chip.flags().reshape(copies, width)[:, :columns].any(axis=0)
+        return {name: values.reshape(padded, width)[:rows, :columns] for name, values in out.items()}, flags
+
+    def check(self, made: Tensor, saturated: NDArray[np.bool_], golden: tuple[Tensor, Tensor]) -> None:
+        """Compare what was made, and the flags of each thread's rows, with the golden model's."""
+        same = (made == golden[0]) | (made.isnan() & golden[0].isnan())
+        bits = golden[1].numpy()
+        cuts = [len(bits) * n // len(saturated) for n in range(len(saturated) + 1)]
+        rows = [bits[slice(*pair)].any(axis=0) for pair in pairwise(cuts)]
+        flags = int((np.stack(rows) != saturated).sum())
+        self.compared = self.compared.plus(Compared(made.numel(), int((~same).sum()), flags))
+
+
+def _registers(layer: Layer, index: int, tiles: int, residual: Tensor | None, *, logits: bool) -> dict[str, int]:
+    """Return the layer registers of one tile."""
+    last = index == tiles - 1
+    return {
+        "shift": layer.shift,
+        "relu_before": int(layer.relu_before),
+        "relu_after": int(layer.relu_after),
+        "receive": int(index > 0),
+        "add_residual": int(last and residual is not None),
+        "last": int(last),
+        "logits": int(logits),
+    }
+
+
+def _inputs(reading: Reading, residual: Tensor | None) -> dict[str, NDArray[Any]]:
+    """Return the words of one tile by field."""
+    values = {"first": reading[0], "second": reading[1], "residual": residual}
+    return {name: value.numpy() for name, value in values.items() if value is not None}
+
+
+def _whole(value: Any, columns: int) -> NDArray[Any]:
+    """Return a parameter of every column."""
+    return np.broadcast_to(np.asarray(value), (columns,))
+
+
+@dataclass(frozen=True, kw_only=True)
+class NmpuRtl(NmpuUnit):
+    """The NMPU's Verilog, compiled."""
+
+    name: str = "NMPU RTL"
+    engine: Engine = Engine.CXXRTL
+    """What compiles it."""
+    verilog: str = ""
+    """A file of other Verilog with the same ports, in place of what the configuration elaborates to."""
+    fuses: ClassVar[bool] = False
+
+    @cached_property
+    def bench(self) -> Bench:
+        """Return the chips."""
+        return Bench("nmpu", self.config, self.engine, self.verilog)
+
+    def finish(
+        self,
+        tiles: Sequence[Parameters],
+        layer: Layer,
+        readings: Sequence[Reading],
+        residual: Tensor | None,
+        *,
+        logits: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """Chain the tiles through the chips; compare with the golden model."""
+        golden = super().finish(tiles, layer, readings, residual, logits=logits)
+        width, loads = readings[0][0].shape[1], []
+        for index, (columns, reading) in enumerate(zip(tiles, readings, strict=True)):
+            held = Columns(**columns)
+            parameters = {name: _whole(getattr(held, name), width) for name in self.bench.chips[0].parameters}
+            registers = _registers(layer, index, len(tiles), residual, logits=logits)
+            operand = residual if registers["add_residual"] else None
+            registers["last"] &= not logits  # logits are the sum
+            loads.append(Load(parameters, registers, _inputs(reading, operand)))
+        out, flags = self.bench.run(loads)
+        made = torch.from_numpy((out["sum"] if logits else out["code"]).astype(np.float32))
+        if logits:
+            made = made * 2.0 ** -(self.config.sum_fraction + self.config.cut_post)
+        self.bench.check(made, flags, golden)
+        return made, golden[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fp16Rtl(Fp16Unit):
+    """The FP16 unit's Verilog, compiled."""
+
+    name: str = "FP16 RTL"
+    engine: Engine = Engine.CXXRTL
+    """What compiles it."""
+    verilog: str = ""
+    """A file of other Verilog with the same ports, in place of what the configuration elaborates to."""
+    fuses: ClassVar[bool] = False
+
+    @cached_property
+    def bench(self) -> Bench:
+        """Return the chips."""
+        return Bench("fp16_unit", self.config, self.engine, self.verilog)
+
+    def finish(
+        self,
+        tiles: Sequence[Parameters],
+        layer: Layer,
+        readings: Sequence[Reading],
+        residual: Tensor | None,
+        *,
+        logits: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """Chain the tiles through the chips; compare with the golden model."""
+        golden = super().finish(tiles, layer, readings, residual, logits=logits)
+        width, loads = readings[0][0].shape[1], []
+        for index, (columns, reading) in enumerate(zip(tiles, readings, strict=True)):
+            held = Fp16Columns(**columns)
+            values = {name: _whole(getattr(held, name), width) for name in self.bench.chips[0].parameters}
+            parameters = {name: value.astype(np.float16).view(np.uint16) for name, value in values.items()}
+            registers = _registers(layer, index, len(tiles), residual, logits=logits)
+            operand = residual if registers["add_residual"] else None
+            loads.append(Load(parameters, registers, _inputs(reading, operand)))
+        out, flags = self.bench.run(loads)
+        bits = out["half"].astype(np.uint16).view(np.float16) if logits else out["code"]
+        made = torch.from_numpy(bits.astype(np.float32))
+        self.bench.check(made, flags, golden)
+        return made, golden[1]

@@ -6,13 +6,13 @@ code, logit and saturation flag of the two is compared.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -67,22 +67,57 @@ Outputs = tuple[dict[str, NDArray[Any]], NDArray[np.bool_]]
 """Output fields, (rows, columns), and saturation flags."""
 
 
+class Chip(Protocol):
+    """One chip: `synth.compiled.CompiledUnit`, or the golden model behind the same ports."""
+
+    units: int
+    columns: int
+    """Columns in all."""
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """Return the parameters' fields by name."""
+
+    @property
+    def cycles(self) -> int:
+        """Return the clock cycles so far."""
+
+    def write(self, columns: Mapping[str, Any]) -> None:
+        """Write the parameters of every column."""
+
+    def layer(self, registers: Mapping[str, int]) -> None:
+        """Write the layer registers."""
+
+    def stream(self, words: Mapping[str, Any], *, stalls: tuple[int, int]) -> Mapping[str, NDArray[Any]]:
+        """Return what comes out for words, (words, units) arrays by field."""
+
+    def flags(self) -> NDArray[np.bool_]:
+        """Return the columns' saturation flags."""
+
+
+def compiled(unit: str, config: Any, engine: Engine, verilog: str) -> Callable[[int], Chip]:
+    """Return what makes a compiled chip; `verilog`: a file with the same ports in place of the configuration's, or "".
+
+    Raises UserError where the file cannot be read.
+    """
+    text = None
+    if verilog:
+        try:
+            text = Path(verilog).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{verilog} cannot be read as Verilog: {error}") from error
+    return lambda seed: CompiledUnit(unit, config, engine=engine, text=text, seed=seed)
+
+
 class Bench:
     """The chips of one unit, one a thread, and what they were found to do.
 
-    Parameters: the unit's name and configuration, the engine, and a file of other Verilog with the same ports, or "".
-    Raises UserError without a compiler, or where the file cannot be read.
+    Parameters: what makes a chip of a seed.
     """
 
-    def __init__(self, unit: str, config: Any, engine: Engine, verilog: str) -> None:
-        text = None
-        if verilog:
-            try:
-                text = Path(verilog).read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                raise UserError(f"{verilog} cannot be read as Verilog: {error}") from error
-        self.make = partial(CompiledUnit, unit, config, engine=engine, text=text)
-        self.chips = [self.make(seed=0)]
+    def __init__(self, make: Callable[[int], Chip]) -> None:
+        self.make = make
+        self.chips = [make(0)]
         self.compared = Compared()
 
     def words(self, columns: int) -> int:
@@ -98,7 +133,7 @@ class Bench:
         """
         rows = len(next(iter(tiles[0].inputs.values())))
         threads = max(1, min(torch.get_num_threads(), rows // 64))
-        self.chips += [self.make(seed=1000 * n) for n in range(len(self.chips), threads)]
+        self.chips += [self.make(1000 * n) for n in range(len(self.chips), threads)]
         cuts = [rows * n // threads for n in range(threads + 1)]
         shares = [slice(*pair) for pair in pairwise(cuts)]
         before = sum(chip.cycles for chip in self.chips)
@@ -109,7 +144,7 @@ class Bench:
         joined = {name: np.concatenate([part[name] for part, _ in parts]) for name in parts[0][0]}
         return joined, np.stack([flags for _, flags in parts])
 
-    def _share(self, tiles: Sequence[Load], chip: CompiledUnit, share: slice) -> Outputs:
+    def _share(self, tiles: Sequence[Load], chip: Chip, share: slice) -> Outputs:
         """Run the rows of a share on one chip, as many columns at a time as it stores."""
         columns = next(iter(tiles[0].inputs.values())).shape[1]
         blocks = [slice(n, min(n + chip.columns, columns)) for n in range(0, columns, chip.columns)]
@@ -117,14 +152,14 @@ class Bench:
         joined = {name: np.concatenate([part[name] for part, _ in parts], axis=1) for name in parts[0][0]}
         return joined, np.concatenate([flags for _, flags in parts])
 
-    def _block(self, tiles: Sequence[Load], chip: CompiledUnit, share: slice, block: slice) -> Outputs:
+    def _block(self, tiles: Sequence[Load], chip: Chip, share: slice, block: slice) -> Outputs:
         rows, columns = share.stop - share.start, block.stop - block.start
         words = self.words(columns)
         width = words * chip.units
         copies = chip.columns // width  # narrow vectors lie side by side: the store holds their parameters so often
         padded = -(-rows // copies) * copies
         flags = np.zeros(columns, bool)
-        out: dict[str, NDArray[Any]] = {}
+        out: Mapping[str, NDArray[Any]] = {}
         received: dict[str, Any] = {}
         for parameters, registers, inputs in tiles:
 
@@ -193,7 +228,7 @@ class NmpuRtl(NmpuUnit):
     @cached_property
     def bench(self) -> Bench:
         """Return the chips."""
-        return Bench("nmpu", self.config, self.engine, self.verilog)
+        return Bench(compiled("nmpu", self.config, self.engine, self.verilog))
 
     def finish(
         self,
@@ -236,7 +271,7 @@ class Fp16Rtl(Fp16Unit):
     @cached_property
     def bench(self) -> Bench:
         """Return the chips."""
-        return Bench("fp16_unit", self.config, self.engine, self.verilog)
+        return Bench(compiled("fp16_unit", self.config, self.engine, self.verilog))
 
     def finish(
         self,

@@ -26,6 +26,7 @@ from integration.mapping import store
 from integration.mapping.network import ConvertedNetwork
 from integration.mapping.rtl import Fp16Rtl, NmpuRtl
 from integration.studies.evaluate import Evaluation, Journal, evaluate, unit_correct, worth_compiling
+from integration.studies.export import export, free
 from integration.studies.layers import LayerRow, layer_rows
 from integration.zoo import datasets
 from integration.zoo.files import writable, write_text
@@ -38,6 +39,8 @@ from synth.compiled import Engine
 
 LAYER_IMAGES = 32
 """Test images that the row-a-layer table is measured on."""
+EXPORTED = 1
+"""Images that --export takes where --images says nothing."""
 CONTROL = "nmpu:scale=UQ(1,3)"
 """The negative control: 4-bit scales must visibly hurt, or the table means nothing."""
 
@@ -65,6 +68,7 @@ class Request:
     save: Path | None
     load: Path | None
     json_file: Path | None
+    export: Path | None = None
 
 
 def digital(text: str, tile: Tile) -> Digital:
@@ -139,6 +143,11 @@ def run(request: Request, console: Console) -> None:
         if isinstance(unit, NmpuRtl | Fp16Rtl):
             with console.status(f"{unit.name}: compiling the Verilog, minutes the first time"):
                 unit.bench.words(1)
+    exported = next((unit for unit in units if isinstance(unit, NmpuUnit | Fp16Unit)), None)
+    if request.export is not None:
+        free(request.export)
+        if exported is None:
+            raise UserError("--export needs a unit with Verilog: --digital nmpu or fp16")
     if request.load is not None:
         _loaded(request, console)
         return
@@ -179,6 +188,15 @@ def run(request: Request, console: Console) -> None:
     rows = layer_rows(first[0], images(0, looked_at)) if request.layers else []
     if rows:
         print_layers(rows, looked_at, console)
+    if request.export is not None and exported is not None:
+        number = min(count, EXPORTED) if request.images is None else count
+        made = export(first[0], exported, images(0, number), request.export)
+        console.print(
+            f"{request.export}: {number} images through {exported.name}, {made['words']:,} words in {made['steps']} "
+            f"steps; there: iverilog -g2005 -o bench *.v && vvp bench",
+            highlight=False,
+            soft_wrap=True,
+        )
     if request.save is not None:
         first[0].mean, first[0].std = mean, std
         store.save(first[0], request.save)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
+import cocotb_tests.fp16_unit
 import cocotb_tests.nmpu
 from cocotb_tests.contract import Contract
 from golden_model.errors import UserError
 
-CONTRACTS: dict[str, Contract] = {each.unit: each for each in (cocotb_tests.nmpu.CONTRACT,)}
+CONTRACTS: dict[str, Contract] = {
+    each.unit: each for each in (cocotb_tests.nmpu.CONTRACT, cocotb_tests.fp16_unit.CONTRACT)
+}
 
 
 def contract(unit: str) -> Contract:

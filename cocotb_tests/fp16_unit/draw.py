@@ -71,6 +71,4 @@ def random_layer(rng: np.random.Generator) -> dict[str, int]:
 
 def random(config: Fp16Config, rng: np.random.Generator, vectors: int) -> Stimulus:
     """Return random vectors under random parameters."""
-    return Stimulus(
-        columns=random_columns(config, rng), layer=random_layer(rng), words=words(config, rng, vectors)
-    )
+    return Stimulus(columns=random_columns(config, rng), layer=random_layer(rng), words=words(config, rng, vectors))

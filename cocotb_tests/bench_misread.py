@@ -22,7 +22,7 @@ async def misreadings(dut: Any) -> None:
     job = Job.read()
     unit = contract(job.unit)
     found = unit.case(job.case)
-    words, corners = job.words or 400, job.corners or 40
+    words, corners = job.words or 400, job.corners or 64
     script = list(scenarios(unit, found.config, job.seed, words, corners))  # aimed by the right golden model
     outcome = Outcome()
     Clock(dut.clk, 10, unit="ns", impl="gpi").start(start_high=False)

@@ -80,10 +80,14 @@ def _stalls(rng: np.random.Generator) -> tuple[Stall, Stall]:
 
 
 def _followers(contract: Contract, config: Any, rng: np.random.Generator, before: Stimulus) -> Iterator[Scenario]:
-    """Yield a batch that a reset cuts off, inside a vector if it can, and one under the parameters that outlive it."""
+    """Yield a batch that a reset cuts off, inside a vector if it can, and one under the parameters that outlive it.
+
+    In a unit of many columns it falls after two vectors.
+    """
     columns = contract.ports(config).columns
-    words = contract.words(config, rng, 40)
-    cut = int(rng.integers(8, 24)) * columns + int(rng.integers(columns))
+    most = max(2, min(24, 192 // columns))
+    words = contract.words(config, rng, most + 16)
+    cut = int(rng.integers(min(8, most - 1), most)) * columns + int(rng.integers(columns))
     source, sink = _stalls(rng)
     broken = replace(before, words=words)
     yield Scenario(stimulus=broken, corner=False, load=Load.KEEP, source=source, sink=sink, reset_after=cut)

@@ -12,7 +12,7 @@ CASES = (
     # Two counts, few columns: every code of every operand, every setting of the layer registers twice.
     Case(name="counts_3", config=Fp16Config(columns=3), words=1500, quick=True),
     # The default: 256 columns.
-    Case(name="default_256", config=Fp16Config(), words=2000, corners=6),
+    Case(name="default_256", config=Fp16Config(), corners=6),
     # One column: the word counter does not exist. One cycle a multiply-add, INT8 codes.
     Case(name="one_cycle_1", config=Fp16Config(columns=1, multiply_add_cycles=1, output=INT8), words=1500),
     # A signed code, two cycles, unsigned output.
@@ -43,8 +43,8 @@ CASES = (
         config=Fp16Config(input_bits=1, residual_input=UQ(8, 0), output=UQ(1, 0), columns=7, multiply_add_cycles=5),
         corners=64,
     ),
-    # Six cycles a multiply-add, two counts.
-    Case(name="six_cycles_2", config=Fp16Config(columns=2, multiply_add_cycles=6), corners=64),
+    # Six cycles a multiply-add, two counts, INT8 codes.
+    Case(name="six_cycles_2", config=Fp16Config(columns=2, multiply_add_cycles=6, output=INT8), corners=64),
 )
 
 EXTRA_CASES = (

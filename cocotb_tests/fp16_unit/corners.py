@@ -78,7 +78,7 @@ def _near(rng: np.random.Generator, allowed: Range | None) -> Triple:
     power = 2.0 ** (10 + np.ceil(np.log2(a)) + (a & (a - 1) == 0))
     b = np.rint(power / a)
     off = np.abs(a * b - power) / power
-    good = np.flatnonzero((off > 0) & (off < (2.0**-12 if rng.random() < 0.7 else 2.0**-8)))
+    good = np.flatnonzero((off > 0) & (off < (2.0**-13 if rng.random() < 0.7 else 2.0**-8)))
     if not len(good):
         return _tie(rng, allowed)
     chosen = int(rng.choice(good))
@@ -124,22 +124,21 @@ def _far(rng: np.random.Generator, allowed: Range | None) -> Triple:
 def _small(rng: np.random.Generator, allowed: Range | None) -> Triple:
     """Operands or results are subnormal."""
     if allowed is not None:
-        a = _pick(rng, max(allowed.lo, -3), min(allowed.hi, 3))
+        whole = _pick(rng, max(allowed.lo, -3), min(allowed.hi, 3))
         b = _sign(rng) * _pick(rng, 0, 1023) * 2.0**-24
-        return Triple(a, b, [_sign(rng) * _pick(rng, 0, 2047) * 2.0**-24 for _ in range(VECTORS)])
-    goal = _pick(rng, 0, 4)
+        return Triple(whole, b, [_sign(rng) * _pick(rng, 0, 2047) * 2.0**-24 for _ in range(VECTORS)])
     size = _pick(rng, -12, -2)
-    if goal == 0:  # rounds to 0, from either side of half the smallest number
-        a, b = 2.0**size, _pick(rng, 1, 2047) * 2.0 ** (-36 - size)
-        return Triple(_sign(rng) * a, b, [0.0, -0.0, 0.0])
+    a, unit = _sign(rng) * 2.0**size, 2.0 ** (-25 - size)  # a * unit is half the smallest number
+    goal = _pick(rng, 0, 4)
+    if goal == 0:  # rounds to 0, from either side of that half
+        return Triple(a, _half(_pick(rng, 1, 2047) * unit / 2048), [0.0, -0.0])
     if goal == 1:  # rounds up to the smallest normal number
-        a, b = 2.0**size, 2047 * 2.0 ** (-25 - size)
-        return Triple(_sign(rng) * a, b, [0.0, -0.0])
+        return Triple(a, 2047 * unit, [0.0, -0.0])
     if goal == 2:  # a tie between subnormal numbers
-        a, b = 2.0**size, (2 * _pick(rng, 0, 1022) + 1) * 2.0 ** (-25 - size)
-        return Triple(_sign(rng) * a, b, [0.0, 2.0**-24, -0.0, 3 * 2.0**-24])
-    a, b = _pick(rng, 1024, 2047) * 2.0**-17, _pick(rng, 1024, 2047) * 2.0 ** _pick(rng, -28, -18)
-    return Triple(_sign(rng) * a, _half(b), [_sign(rng) * _pick(rng, 0, 1023) * 2.0**-24 for _ in range(VECTORS)])
+        return Triple(a, (2 * _pick(rng, 0, 1022) + 1) * unit, [0.0, 2.0**-24, -0.0, 3 * 2.0**-24])
+    b = _half(_pick(rng, 1024, 2047) * 2.0 ** _pick(rng, -28, -18))
+    c = [_sign(rng) * _pick(rng, 0, 1023) * 2.0**-24 for _ in range(VECTORS)]
+    return Triple(_sign(rng) * _pick(rng, 1024, 2047) * 2.0**-17, b, c)
 
 
 def _large(rng: np.random.Generator, allowed: Range | None) -> Triple:
@@ -173,22 +172,20 @@ KINDS: tuple[Kind, ...] = (_tie, _near, _near, _cancel, _far, _small, _large, _s
 
 def _added(rng: np.random.Generator, allowed: Range | None) -> Triple:
     """An INT8 sum and what it meets: ties, near ties, cancellation, the largest numbers, numbers far away."""
-    a = _pick(rng, 1, 127)
-    if rng.random() < 0.5:
-        a >>= _pick(rng, 0, 6)
-    a = a or 1
+    a = max(1, _pick(rng, 1, 127) >> int(rng.choice([0, 0, 0, 1, 2, 3, 4, 5])))
     lowest = a & -a
-    goal, sign = _pick(rng, 0, 5), _sign(rng)
+    goal, sign = int(rng.choice([0, 1, 1, 2, 2, 3, 3, 4, 4, 5])), _sign(rng)
     if goal == 0:
         c = [_sign(rng) * _pick(rng, 1024, 2047) * 2.0 * lowest for _ in range(VECTORS)]
     elif goal == 1:  # next to half an LSB of the code
         c = [_sign(rng) * (1024 + _pick(rng, -2, 2)) * 2.0 ** (a.bit_length() - 22) for _ in range(VECTORS)]
     elif goal == 2:
-        c = [-sign * a * (1 + off) for off in (0, 2.0**-10, 0, -(2.0**-10), 2.0**-9)]
+        c = [-sign * a * (1 + off) for off in rng.permutation([0, 0, 0, 2.0**-10, -(2.0**-10), 2.0**-9])]
     elif goal == 3:
-        a = _pick(rng, 1, 24)
+        a = int(rng.choice([1, 8, 15, 16, 16, 16, 17, 48]))
         c = [sign * 65504.0] * VECTORS
     elif goal == 4:
+        a *= _pick(rng, 0, 1)
         c = [_sign(rng) * _pick(rng, 0, 2047) * 2.0**-24 for _ in range(VECTORS)]
     else:
         c = [float(halves(each)) for each in rng.choice(SPECIAL, VECTORS)]
@@ -199,10 +196,23 @@ def _codes(rng: np.random.Generator, output: Format) -> list[float]:
     """Return numbers that become corners of a code: ties, both ends and beyond, infinities, NaN, nearly 0."""
     low, high = output.range.lo, output.range.hi
     small = [_pick(rng, -9, 9) + 0.5, _pick(rng, -9, 9) - 0.5, _pick(rng, -40, 40) + 0.25, _pick(rng, -40, 40) - 0.25]
-    ends = [low - 1, low, high, high + 1, low - 0.5, high + 0.5, low + 0.5, high - 0.5, low - 0.25, high + 0.25]
+    ends = [
+        low - 1,
+        low - 1,
+        low,
+        high,
+        high + 1,
+        high + 1,
+        low - 0.5,
+        high + 0.5,
+        low + 0.5,
+        high - 0.5,
+        low - 0.25,
+        high + 0.25,
+    ]
     far = [np.inf, -np.inf, np.nan, 65504.0, -65504.0, 2.0**-24, -(2.0**-24), 0.5, -0.5, -0.0]
-    groups = (small, ends, far)
-    return [_half(float(rng.choice(groups[_pick(rng, 0, 2)]))) for _ in range(VECTORS)]
+    groups = (small, ends, ends, far)
+    return [_half(float(rng.choice(groups[_pick(rng, 0, 3)]))) for _ in range(VECTORS)]
 
 
 def _ends(config: Fp16Config, rng: np.random.Generator, layer: dict[str, int]) -> list[float]:
@@ -210,7 +220,7 @@ def _ends(config: Fp16Config, rng: np.random.Generator, layer: dict[str, int]) -
     _, output = kind(config, layer)
     if output is not None:
         return _codes(rng, output)
-    return [float(halves(each)) for each in rng.choice([*SPECIAL, 0x8000, 0x8000, 0xFC00], VECTORS)]
+    return [float(halves(each)) for each in rng.choice([*SPECIAL, *(0x8000,) * 12, *(0xFC00,) * 4], VECTORS)]
 
 
 def _stages(config: Fp16Config, layer: dict[str, int]) -> list[str]:
@@ -219,9 +229,9 @@ def _stages(config: Fp16Config, layer: dict[str, int]) -> list[str]:
     if layer["last"]:
         found += ["w", "w", "x", "x"] if layer["add_residual"] else ["w", "w"]
     if config.int8 and layer["receive"]:
-        found += ["sum", "sum"]
+        found += ["sum"] * 4
     _, output = kind(config, layer)
-    return [*found, "through"] if output is None else [*found, *("through",) * (3 * len(found))]
+    return [*found, "through", "through"] if output is None else [*found, *("through",) * (2 * len(found))]
 
 
 def _column(
@@ -236,8 +246,12 @@ def _column(
     else:
         triple = (_added if stage == "sum" else aim)(rng, integers[used[stage]] if stage in used else None)
     addends = [triple.c[index % len(triple.c)] for index in range(VECTORS)]
-    # Handed through, -0 included: +0 * -s + c, +0 * -(+s) + u, v * 1 + -0, 0 * r + w.
-    values = {"scale_p": -1.5, "scale_n": 1.5, "offset": addends[0], "gamma": 1.0, "beta": -0.0, "receive": -2.0}
+    # Handed through, -0 included: +0 * -s + c, +0 * -(+s) + u, v * 1 + -0, 0 * r + w; what is not used is anything.
+    plain = {"scale_p": [-1.5, -0.0], "scale_n": [1.5, 0.0], "gamma": [1.0], "beta": [-0.0], "receive": [-2.0, -0.0]}
+    unused = ["receive"] * (not (layer["add_residual"] and layer["last"]))
+    unused += ["gamma", "beta"] * (not (layer["last"] or config.int8))
+    plain |= {name: [np.inf, -np.inf, np.nan, 1.0] for name in unused}
+    values = {name: float(rng.choice(choice)) for name, choice in plain.items()} | {"offset": addends[0]}
     word = {name: np.zeros(VECTORS, np.int64) for name in integers}
     own = {"u": "scale_p", "v": "scale_n", "w": "gamma", "x": "receive"}
     if stage in own:
@@ -302,10 +316,25 @@ def every_code(config: Fp16Config, rng: np.random.Generator) -> Iterator[Stimulu
         yield Stimulus(columns=held, layer={"relu_before": 0, "relu_after": 0} | layer, words=sent)
 
 
+def every_end(config: Fp16Config) -> Iterator[Stimulus]:
+    """Yield batches in which a code, alone and behind nothing, has both its ends and what lies beside them."""
+    low, high = config.output.range.lo, config.output.range.hi
+    values = [end + step for end in (low, high) for step in (-1, -0.5, -0.25, 0, 0.25, 0.5, 1)]
+    layer = dict.fromkeys(LAYER, 0) | {"last": 1}
+    nothing = np.zeros((2, config.columns), np.int64)
+    for first in range(0, len(values), config.columns):
+        offsets = np.resize(np.array(values[first : first + config.columns], np.float16), config.columns)
+        held = {name: np.zeros(config.columns, np.int64) for name in ("scale_p", "scale_n", "beta", "receive")}
+        held |= {"offset": bits(offsets), "gamma": bits(np.ones(config.columns))}
+        sent = {name: nothing for name in ("first", "second", "received", "residual")}
+        yield Stimulus(columns=held, layer=layer, words=sent)
+
+
 def corners(config: Fp16Config, rng: np.random.Generator, limit: int | None) -> Iterator[Stimulus]:
-    """Yield directed batches, at most `limit`; without one, two rounds of every layer setting and every code."""
+    """Yield directed batches, at most `limit`; without one, three rounds of every layer setting, every code, and the ends of the output."""
     if limit is None:
         yield from every_code(config, rng)
-    rounds = 2 << len(LAYER) if limit is None else limit
+        yield from every_end(config)
+    rounds = 3 << len(LAYER) if limit is None else limit
     for layer in islice(layers(rng), rounds):
         yield directed(config, rng, layer)

@@ -186,9 +186,12 @@ MISREADINGS: tuple[Misread, ...] = (
                 lambda a, b, c: float16.add(float16.multiply(a, b), c),
                 case,
             ),
-            _arithmetic("the sum is rounded to binary32 first", "fused_multiply_add", _narrow, case),
             _arithmetic("ties away from 0", "fused_multiply_add", lambda a, b, c: _away(_exact(a, b, c)), case),
         )
+    ),
+    *(
+        _arithmetic("the sum is rounded to binary32 first", "fused_multiply_add", _narrow, case)
+        for case in (COUNTS, CODE)
     ),
     _arithmetic("truncates", "fused_multiply_add", lambda a, b, c: _cut(_exact(a, b, c), 0.0)),
     _arithmetic("subnormal results are 0", "fused_multiply_add", lambda a, b, c: _flushed(_FMA(a, b, c))),

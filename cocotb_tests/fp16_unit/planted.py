@@ -9,9 +9,16 @@ from golden_model.fp16_unit import Fp16Config
 
 
 def planted(config: Fp16Config) -> list[Planted]:
-    """Return the faults of a unit with two counts and four columns."""
+    """Return the faults of a unit with two counts, four columns and binary16 sums."""
     own = ports(config)
     columns, registers = parameters(own), layer(own)
+    code = own.output.fields[0].bits
+    half = f"o__payload_s[{code + 15}:{code}]"
+
+    def leaves_as(name: str, bits: int, wrong: int) -> Planted:
+        output = f"{half} == 16'd{bits} ? {code + 16}'d{wrong << code} : o__payload_s"
+        return Planted(name=name, outputs=(("o__payload", output),))
+
     return [
         *frame_faults(own),
         columns.changed("scale_n is not negated", "scale_n", "s"),
@@ -25,19 +32,7 @@ def planted(config: Fp16Config) -> list[Planted]:
         registers.changed("always the last tile", "last", "1"),
         registers.changed("always adds the residual", "add_residual", "1"),
         registers.changed("never logits", "logits", "0"),
-        Planted(
-            name="a binary16 -0 leaves as +0",
-            outputs=(("o__payload", NO_MINUS_ZERO.format(low=own.output.fields[0].bits)),),
-        ),
-        Planted(
-            name="a NaN leaves with its sign bit up",
-            outputs=(
-                ("o__payload", NEGATIVE_NAN.format(low=own.output.fields[0].bits, top=own.output.fields[0].bits + 15)),
-            ),
-        ),
+        leaves_as("a binary16 -0 leaves as +0", 0x8000, 0),
+        leaves_as("a NaN leaves with its sign bit up", 0x7E00, 0xFE00),
+        leaves_as("an infinity leaves as the largest number", 0x7C00, 0x7BFF),
     ]
-
-
-NO_MINUS_ZERO = "(o__payload_s >> {low}) == 16'h8000 ? 0 : o__payload_s"
-NEGATIVE_NAN = "(o__payload_s >> {low}) == 16'h7e00 ? o__payload_s | (1 << {top}) : o__payload_s"
-"""Of a unit without INT8 sums, whose binary16 output stands highest; the code beside it is 0."""

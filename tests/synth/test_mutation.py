@@ -9,7 +9,7 @@ from rich.console import Console
 
 from cocotb_tests.campaign import Fate, Verdicts, hunt_all, hunt_planted, print_verdicts
 from cocotb_tests.icarus import missing
-from cocotb_tests.units import contract
+from cocotb_tests.units import CONTRACTS, contract
 from synth.equivalence import Verdict, compare
 from synth.mutation import Netlist, Part, draw
 from synth.verilog import elaborate
@@ -69,8 +69,9 @@ class TestDrawnFaults:
 
 @pytest.mark.simulator
 @pytest.mark.skipif(missing() is not None, reason=str(missing()))
-def test_every_planted_fault_and_every_misreading_is_caught(tmp_path: Path) -> None:
-    caught = hunt_planted("nmpu", tmp_path)
+@pytest.mark.parametrize("unit", CONTRACTS)
+def test_every_planted_fault_and_every_misreading_is_caught(unit: str, tmp_path: Path) -> None:
+    caught = hunt_planted(unit, tmp_path)
     assert len(caught) > 50
     assert [name for name, kind in caught.items() if not kind or name.startswith("no fault")] == []
 
@@ -78,8 +79,9 @@ def test_every_planted_fault_and_every_misreading_is_caught(tmp_path: Path) -> N
 @pytest.mark.slow
 @pytest.mark.simulator
 @pytest.mark.skipif(missing() is not None, reason=str(missing()))
-def test_a_larger_draw(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = hunt_all("nmpu", tmp_path, factor=5)
+@pytest.mark.parametrize(("unit", "factor"), [("nmpu", 5), ("fp16_unit", 2)])
+def test_a_larger_draw(unit: str, factor: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = hunt_all(unit, tmp_path, factor)
     with capsys.disabled():
         print_verdicts(found, Console(width=120))
     judge(found)

@@ -22,6 +22,10 @@ from golden_model.fp16_unit import Fp16Config
 from golden_model.nmpu_config import Input
 
 
+ROUND = 144
+"""Directed batches after which every setting of the layer registers has had its turn, repetitions included."""
+
+
 def _codes(rng: np.random.Generator, output: Format) -> list[float]:
     """Return numbers that become corners of a code: ties, both ends and beyond, infinities, NaN, nearly 0."""
     low, high = output.range.lo, output.range.hi
@@ -99,12 +103,12 @@ def _column(
 
 
 def directed(config: Fp16Config, rng: np.random.Generator, layer: dict[str, int]) -> Stimulus:
-    """Return a batch in which columns aim at a stage and a corner; one in eight is random, half of those special."""
+    """Return a batch in which columns aim at a stage and a corner; one in eight is random, most of those special."""
     held, sent = random_columns(config, rng), dict(words(config, rng, VECTORS))
     stages = _stages(config, layer)
     for column in range(config.columns):
         if rng.random() < 0.125:
-            if rng.random() < 0.5:
+            if rng.random() < 0.75:
                 for name in held:
                     held[name][column] = int(rng.choice(SPECIAL))
             continue
@@ -118,13 +122,18 @@ def directed(config: Fp16Config, rng: np.random.Generator, layer: dict[str, int]
 
 
 def layers(rng: np.random.Generator) -> Iterator[dict[str, int]]:
-    """Yield every setting of the layer registers in random order, again and again; one in six stands twice."""
+    """Yield every setting of the layer registers in random order, again and again; one in six stands twice.
+
+    Between them stand settings under which most is seen: logits leave, mostly behind no ReLU.
+    """
     while True:
         for number in rng.permutation(1 << len(LAYER)):
             found = {name: int(number) >> index & 1 for index, name in enumerate(LAYER)}
             yield found
             if rng.random() < 1 / 6:
                 yield found
+            relus = {name: int(rng.random() < 0.2) for name in ("relu_before", "relu_after")}
+            yield found | relus | {"last": 1, "logits": 1}
 
 
 def every_code(config: Fp16Config, rng: np.random.Generator) -> Iterator[Stimulus]:
@@ -161,10 +170,9 @@ def every_end(config: Fp16Config) -> Iterator[Stimulus]:
 
 
 def corners(config: Fp16Config, rng: np.random.Generator, limit: int | None) -> Iterator[Stimulus]:
-    """Yield directed batches, at most `limit`; without one, every code, both ends, every layer setting three times."""
+    """Yield directed batches, at most `limit`; without one, every code, both ends, every layer setting."""
     if limit is None:
         yield from every_code(config, rng)
         yield from every_end(config)
-    rounds = 3 << len(LAYER) if limit is None else limit
-    for layer in islice(layers(rng), rounds):
+    for layer in islice(layers(rng), ROUND if limit is None else limit):
         yield directed(config, rng, layer)

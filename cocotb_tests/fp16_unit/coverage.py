@@ -1,7 +1,8 @@
 """Cover bins of the FP16 unit, counted by element from the golden intermediates.
 
 The names are those that the test plan (`cocotb_tests.fp16_unit.plan`) asks for. A multiply-add is judged by its exact
-sum: binary64 product and sum, and what that sum left over.
+sum: binary64 product and sum, and what that sum left over. It counts only where it is seen: where its result with a bit
+flipped (the last one, the sign, or one of the exponent that makes a special number an ordinary one) is another output.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from cocotb_tests.contract import Stimulus
+from cocotb_tests.contract import Mask, Stimulus
 from cocotb_tests.fp16_unit.draw import operands
 from cocotb_tests.fp16_unit.ports import parameters
 from cocotb_tests.fp16_unit.trace import Step, Trace, bits, halves, kind, received, trace
@@ -37,6 +38,27 @@ def _signs(name: str, where: Any, sign: Any) -> Bins:
     yield f"{name}_negative", where & negative
 
 
+LAST, SIGN, EXPONENT = 1, 0x8000, 0x4000
+SHOWN = {SIGN: ("cancels", "plus_zero", "minus_zero", "unlike_zeros")} | {
+    EXPONENT: (
+        *("overflow_positive", "overflow_negative", "overflow_tie", "infinity_positive", "infinity_negative"),
+        *("nan_operand", "zero_times_infinity", "infinities_cancel"),
+    )
+}
+"""By the bit that shows it; all others by the last one."""
+
+
+def _seen(config: Fp16Config, stimulus: Stimulus, found: Trace, stage: str) -> dict[str, Mask]:
+    """Return where the result of a stage is seen at the output, by bin; "" stands for all other bins."""
+
+    def shows(bit: int) -> Mask:
+        other = trace(config, stimulus, stage, bit)
+        return np.asarray((other.values != found.values) | (other.flagged != found.flagged))
+
+    by_name = {name: shows(bit) for bit, names in SHOWN.items() for name in names[:1]}
+    return {name: by_name[names[0]] for names in SHOWN.values() for name in names} | {"": shows(LAST)}
+
+
 def _step(stage: str, step: Step) -> Bins:
     """Yield what one multiply-add met: its rounding, cancellation, range, specials, and who would get it wrong."""
     a, b, c, result = (np.asarray(each, np.float64) for each in step)
@@ -52,6 +74,7 @@ def _step(stage: str, step: Step) -> Bins:
         beyond_half = np.where(fraction == 0.5, rest * np.sign(total), fraction - 0.5)
         two = np.asarray(float16.add(float16.multiply(step.a, step.b), step.c))
         narrow = (product.astype(np.float32) + c.astype(np.float32)).astype(np.float16)
+        last_bits = np.abs(total) <= 2.0**-18 * np.abs(product)
         small_rest = np.abs(result) <= 2.0**-8 * np.abs(c)
         addend_far = np.abs(c) >= 2.0**13 * np.abs(product)
         product_far = np.abs(product) >= 2.0**13 * np.abs(c)
@@ -65,6 +88,8 @@ def _step(stage: str, step: Step) -> Bins:
     live = finite & (product != 0) & (c != 0)
     yield f"{stage}.cancels", live & (total == 0)
     yield f"{stage}.cancels_deep", live & (total != 0) & small_rest
+    if stage in ("u", "v", "w"):
+        yield f"{stage}.cancels_to_last_bits", live & (total != 0) & last_bits
     yield f"{stage}.addend_far", live & addend_far
     yield f"{stage}.product_far", live & product_far
     subnormal = (result != 0) & (np.abs(result) < LEAST_NORMAL)
@@ -226,8 +251,11 @@ def count(config: Fp16Config, stimulus: Stimulus) -> Counter[str]:
     found = trace(config, stimulus)
     counted: Counter[str] = Counter()
     _, output = kind(config, stimulus.layer)
-    parts = [_step(name, step) for name, step in found.steps.items()]
-    parts += [_parameters(config, stimulus), _operands(config, stimulus), _tiles(config, stimulus, found)]
+    for stage, step in found.steps.items():
+        seen = _seen(config, stimulus, found, stage)
+        for name, where in _step(stage, step):
+            counted[name] += int(np.count_nonzero(where & seen.get(name.removeprefix(f"{stage}."), seen[""])))
+    parts = [_parameters(config, stimulus), _operands(config, stimulus), _tiles(config, stimulus, found)]
     parts += [_relus(stimulus, found), _flags(stimulus, found)]
     if output is not None:
         parts.append(_codes(found.kind, output, found))

@@ -104,8 +104,8 @@ def answer(config: Fp16Config, stimulus: Stimulus) -> Answer:
     return Answer(fields, np.asarray(output.saturated))
 
 
-def trace(config: Fp16Config, stimulus: Stimulus) -> Trace:
-    """Return the golden intermediates of a stimulus."""
+def trace(config: Fp16Config, stimulus: Stimulus, stage: str = "", flipped: int = 0) -> Trace:
+    """Return the golden intermediates of a stimulus; with some bits of one stage's result flipped, if one is named."""
     layer, words, held = stimulus.layer, stimulus.words, columns(config, stimulus)
     shape = words["first"].shape
     steps: dict[str, Step] = {}
@@ -113,7 +113,8 @@ def trace(config: Fp16Config, stimulus: Stimulus) -> Trace:
 
     def fma(name: str, a: Any, b: Any, c: Any) -> Halves:
         a, b, c = (np.broadcast_to(each, shape) for each in (a, b, c))
-        steps[name] = Step(a, b, c, float16.fused_multiply_add(a, b, c))
+        result = float16.fused_multiply_add(a, b, c)
+        steps[name] = Step(a, b, c, halves(bits(result) ^ flipped) if name == stage else result)
         return steps[name].result
 
     def relu(name: str, x: Halves) -> Halves:

@@ -105,6 +105,22 @@ def _cancel(rng: np.random.Generator, allowed: Range | None) -> Triple:
     return Triple(a, b, [float(each) for each in c if np.isfinite(each)] or [0.0])
 
 
+def _residue(rng: np.random.Generator, allowed: Range | None) -> Triple:
+    """c takes the product away but for a rest of any length, down to the product's last bit."""
+    a = pick(rng, max(1, _top(allowed, 2047) // 2), _top(allowed, 2047))
+    b = np.arange(1024, 2048)
+    product = a * b
+    unit = 2.0 ** np.maximum(np.floor(np.log2(product)) - 10, 0)
+    off = np.abs(product - np.rint(product / unit) * unit)
+    short = np.flatnonzero((off > 0) & (off < 2.0 ** pick(rng, 1, 11)))
+    chosen = int(rng.choice(short)) if len(short) else 0
+    scale, sign = 2.0 ** pick(rng, -22, -12), _sign(rng)
+    near = np.rint(product[chosen] / unit[chosen])
+    c = [(near + step) * unit[chosen] for step in rng.permutation([0, 0, 0, -1, 2, -4, 8, 64])]
+    flip = _sign(rng, allowed)
+    return Triple(flip * a, flip * sign * float(b[chosen]) * scale, [-sign * nearest(each * scale) for each in c])
+
+
 def _far(rng: np.random.Generator, allowed: Range | None) -> Triple:
     """c lies far above or far below the product."""
     if rng.random() < 0.5:
@@ -124,7 +140,7 @@ def _small(rng: np.random.Generator, allowed: Range | None) -> Triple:
         return Triple(whole, b, [_sign(rng) * pick(rng, 0, 2047) * 2.0**-24 for _ in range(VECTORS)])
     size = pick(rng, -12, -2)
     a, unit = _sign(rng) * 2.0**size, 2.0 ** (-25 - size)  # a * unit is half the smallest number
-    goal = pick(rng, 0, 4)
+    goal = pick(rng, 0, 3)
     if goal == 0:  # rounds to 0, from either side of that half
         return Triple(a, nearest(pick(rng, 1, 2047) * unit / 2048), [0.0, -0.0])
     if goal == 1:  # rounds up to the smallest normal number
@@ -162,7 +178,20 @@ def _infinite(rng: np.random.Generator, allowed: Range | None) -> Triple:
     return Triple(a, b, [np.inf, -np.inf, _sign(rng) * 65504.0])
 
 
-KINDS: tuple[Kind, ...] = (_tie, _near, _near, _cancel, _far, _small, _large, _special, _infinite)
+KINDS: tuple[Kind, ...] = (
+    _tie,
+    _near,
+    _near,
+    _cancel,
+    _residue,
+    _residue,
+    _far,
+    _small,
+    _small,
+    _large,
+    _special,
+    _infinite,
+)
 
 
 def added(rng: np.random.Generator, allowed: Range | None) -> Triple:

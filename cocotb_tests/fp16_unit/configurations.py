@@ -69,7 +69,7 @@ TARGETS = (
         case="faulty_counts_4",
         quotas={Part.DATAPATH: 66, Part.STORE: 16, Part.CONTROL: 12, Part.FLAGS: 6},
         short=(200, 32),
-        long=(3000, 384),
+        long=(2000, 192),
     ),
 )
 """100 faults."""

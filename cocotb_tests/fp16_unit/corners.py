@@ -6,8 +6,8 @@ one hand it through and the ones behind let its result out. Nothing here decides
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from itertools import chain, count, islice
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from cocotb_tests.contract import Stimulus
 from cocotb_tests.fp16_unit.draw import SPECIAL, operands, random_columns, words
 from cocotb_tests.fp16_unit.ports import LAYER
 from cocotb_tests.fp16_unit.trace import bits, halves, kind
-from cocotb_tests.fp16_unit.triples import KINDS, VECTORS, Kind, Triple, added, nearest, pick
+from cocotb_tests.fp16_unit.triples import KINDS, VECTORS, Kind, Triple, added, nearest, pick, residue
 from cocotb_tests.ports import Integers
 from golden_model.fixed import Format
 from golden_model.fp16_unit import Fp16Config
@@ -101,10 +101,12 @@ def _column(
     return {name: int(bits(np.float16(value))) for name, value in values.items()}, word
 
 
-def directed(config: Fp16Config, rng: np.random.Generator, layer: dict[str, int]) -> Stimulus:
+def directed(
+    config: Fp16Config, rng: np.random.Generator, layer: dict[str, int], *only: str, kinds: Sequence[Kind] = KINDS
+) -> Stimulus:
     """Return a batch in which columns aim at a stage and a corner; one in eight is random, most of those special."""
     held, sent = random_columns(config, rng), dict(words(config, rng, VECTORS))
-    stages = _stages(config, layer)
+    stages = only or _stages(config, layer)
     for column in range(config.columns):
         if rng.random() < 0.125:
             if rng.random() < 0.75:
@@ -112,7 +114,7 @@ def directed(config: Fp16Config, rng: np.random.Generator, layer: dict[str, int]
                     held[name][column] = int(rng.choice(SPECIAL))
             continue
         stage = stages[pick(rng, 0, len(stages) - 1)]
-        values, word = _column(config, rng, layer, stage, KINDS[pick(rng, 0, len(KINDS) - 1)])
+        values, word = _column(config, rng, layer, stage, kinds[pick(rng, 0, len(kinds) - 1)])
         for name in held:
             held[name][column] = values[name]
         for name, codes in word.items():
@@ -168,10 +170,21 @@ def every_end(config: Fp16Config) -> Iterator[Stimulus]:
         yield Stimulus(columns=held, layer=layer, words=sent)
 
 
+def every_rest(config: Fp16Config, rng: np.random.Generator) -> Iterator[Stimulus]:
+    """Yield batches in which each multiply-add cancels, in some 32 columns, and its rest leaves as a logit."""
+    layer = dict.fromkeys(LAYER, 0) | {"add_residual": 1, "last": 1, "logits": 1}
+    stages = [stage for stage in dict.fromkeys(_stages(config, layer)) if stage != "through"]
+    for _ in range(max(1, 32 // config.columns)):
+        for stage in stages:
+            yield directed(config, rng, layer, stage, kinds=(residue,))
+
+
 def corners(config: Fp16Config, rng: np.random.Generator, limit: int | None) -> Iterator[Stimulus]:
-    """Yield directed batches, at most `limit`; without one, every code, both ends, every layer setting."""
+    """Yield directed batches, at most `limit`, one in four a rest; without one, every code, end, rest and layer setting."""
     if limit is None:
         yield from every_code(config, rng)
         yield from every_end(config)
-    for layer in islice(layers(rng), ROUND if limit is None else limit):
-        yield directed(config, rng, layer)
+        yield from every_rest(config, rng)
+    rests = chain.from_iterable(every_rest(config, rng) for _ in count())
+    for number, layer in enumerate(islice(layers(rng), ROUND if limit is None else limit)):
+        yield next(rests) if limit is not None and number % 4 == 3 else directed(config, rng, layer)

@@ -38,6 +38,9 @@ def _signs(name: str, where: Any, sign: Any) -> Bins:
     yield f"{name}_negative", where & negative
 
 
+CANCELLED = {"u": 19, "v": 19, "w": 19, "x": 14, "sum": 5}
+"""Up to how many leading bits of the product are to cancel and leave a rest; the narrower an operand, the fewer can."""
+
 LAST, SIGN, EXPONENT = 1, 0x8000, 0x4000
 SHOWN = {SIGN: ("cancels", "plus_zero", "minus_zero", "unlike_zeros")} | {
     EXPONENT: (
@@ -74,7 +77,7 @@ def _step(stage: str, step: Step) -> Bins:
         beyond_half = np.where(fraction == 0.5, rest * np.sign(total), fraction - 0.5)
         two = np.asarray(float16.add(float16.multiply(step.a, step.b), step.c))
         narrow = (product.astype(np.float32) + c.astype(np.float32)).astype(np.float16)
-        last_bits = np.abs(total) <= 2.0**-18 * np.abs(product)
+        lost = np.frexp(product)[1] - np.frexp(total)[1]
         small_rest = np.abs(result) <= 2.0**-8 * np.abs(c)
         addend_far = np.abs(c) >= 2.0**13 * np.abs(product)
         product_far = np.abs(product) >= 2.0**13 * np.abs(c)
@@ -88,8 +91,8 @@ def _step(stage: str, step: Step) -> Bins:
     live = finite & (product != 0) & (c != 0)
     yield f"{stage}.cancels", live & (total == 0)
     yield f"{stage}.cancels_deep", live & (total != 0) & small_rest
-    if stage in ("u", "v", "w"):
-        yield f"{stage}.cancels_to_last_bits", live & (total != 0) & last_bits
+    for bits_ in range(4, CANCELLED[stage] + 1):
+        yield f"{stage}.cancels_{bits_}", live & (total != 0) & (lost == bits_)
     yield f"{stage}.addend_far", live & addend_far
     yield f"{stage}.product_far", live & product_far
     subnormal = (result != 0) & (np.abs(result) < LEAST_NORMAL)

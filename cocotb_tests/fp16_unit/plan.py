@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from cocotb_tests import frame
 from cocotb_tests.contract import Point
+from cocotb_tests.fp16_unit.coverage import CANCELLED
 from cocotb_tests.frame import point
 
 
@@ -25,8 +26,10 @@ def _multiply_add(stage: str) -> Iterator[Point]:
     )
     yield point(what, "next to a tie, on either side; exact", *_bins(stage, "near_below", "near_above", "exact"))
     yield point(what, "cancels to 0; to a small rest", *_bins(stage, "cancels", "cancels_deep"))
-    if stage in ("u", "v", "w"):
-        yield point(what, "cancels to the last bits of the product", f"{stage}.cancels_to_last_bits")
+    counts = range(4, CANCELLED[stage] + 1)
+    yield point(
+        what, f"cancels 4 to {counts[-1]} leading bits, each number", *_bins(stage, *(f"cancels_{n}" for n in counts))
+    )
     yield point(what, "addend far above, far below the product", *_bins(stage, "addend_far", "product_far"))
     yield point(what, "subnormal operand, subnormal result", *_bins(stage, "subnormal_operand", "subnormal"))
     yield point(what, "overflow of either sign", *_signed(stage, "overflow"))

@@ -105,18 +105,22 @@ def _cancel(rng: np.random.Generator, allowed: Range | None) -> Triple:
     return Triple(a, b, [float(each) for each in c if np.isfinite(each)] or [0.0])
 
 
-def _residue(rng: np.random.Generator, allowed: Range | None) -> Triple:
+def residue(rng: np.random.Generator, allowed: Range | None) -> Triple:
     """c takes the product away but for a rest of any length, down to the product's last bit."""
-    a = pick(rng, max(1, _top(allowed, 2047) // 2), _top(allowed, 2047))
+    a = pick(rng, max(1, _top(allowed, 2047) // 2), _top(allowed, 2047)) | 1
     b = np.arange(1024, 2048)
     product = a * b
     unit = 2.0 ** np.maximum(np.floor(np.log2(product)) - 10, 0)
     off = np.abs(product - np.rint(product / unit) * unit)
-    short = np.flatnonzero((off > 0) & (off < 2.0 ** pick(rng, 1, 11)))
-    chosen = int(rng.choice(short)) if len(short) else 0
-    scale, sign = 2.0 ** pick(rng, -22, -12), _sign(rng)
+    size = 2.0 ** rng.permutation(11)  # how long a rest, the first that there is
+    fitting = next(
+        found for each in size if len(found := np.flatnonzero((off >= each) & (off < 2 * each))) or each == 1
+    )
+    chosen = int(rng.choice(fitting)) if len(fitting) else 0
+    scale, sign = 2.0 ** pick(rng, -20, -12), _sign(rng)
     near = np.rint(product[chosen] / unit[chosen])
-    c = [(near + step) * unit[chosen] for step in rng.permutation([0, 0, 0, -1, 2, -4, 8, 64])]
+    steps = [0] if rng.random() < 0.5 else [_sign(rng) * 2 ** pick(rng, 0, 7)]
+    c = [(near + step) * unit[chosen] for step in [*steps, 0, -1]]
     flip = _sign(rng, allowed)
     return Triple(flip * a, flip * sign * float(b[chosen]) * scale, [-sign * nearest(each * scale) for each in c])
 
@@ -183,8 +187,8 @@ KINDS: tuple[Kind, ...] = (
     _near,
     _near,
     _cancel,
-    _residue,
-    _residue,
+    residue,
+    residue,
     _far,
     _small,
     _small,
@@ -204,7 +208,7 @@ def added(rng: np.random.Generator, allowed: Range | None) -> Triple:
     elif goal == 1:  # next to half an LSB of the code
         c = [_sign(rng) * (1024 + pick(rng, -2, 2)) * 2.0 ** (a.bit_length() - 22) for _ in range(VECTORS)]
     elif goal == 2:
-        c = [-sign * a * (1 + off) for off in rng.permutation([0, 0, 0, 2.0**-10, -(2.0**-10), 2.0**-9])]
+        c = [-sign * a * (1 + off) for off in rng.permutation([0, 0, 2.0**-10, -(2.0**-9), 2.0**-5, -(2.0**-4)])]
     elif goal == 3:
         a = int(rng.choice([1, 8, 15, 16, 16, 16, 17, 48]))
         c = [sign * 65504.0] * VECTORS

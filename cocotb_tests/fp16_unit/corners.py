@@ -180,7 +180,7 @@ def every_rest(config: Fp16Config, rng: np.random.Generator) -> Iterator[Stimulu
 
 
 def corners(config: Fp16Config, rng: np.random.Generator, limit: int | None) -> Iterator[Stimulus]:
-    """Yield directed batches, at most `limit`, one in four a rest; without it every code, end, rest and layer setting."""
+    """Yield directed batches, at most `limit`, one in four a rest; without one every code, end, rest and mode."""
     if limit is None:
         yield from every_code(config, rng)
         yield from every_end(config)

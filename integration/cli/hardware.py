@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -62,9 +63,7 @@ def verify(
     summary = run(unit, seed=seed, quick=quick, waves=waves, console=console)
     print_summary(summary, console)
     if json_file is not None:
-        from golden_model.configuration import plain
-
-        write(json_file, json.dumps(plain(summary), indent=2) + "\n")
+        write(json_file, json.dumps(asdict(summary), indent=2) + "\n")
     if not summary.passed:
         raise typer.Exit(1)
 

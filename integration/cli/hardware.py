@@ -123,3 +123,27 @@ def synth(
         result = tabulate.estimate_json(estimated)
     if json_file is not None:
         write(json_file, json.dumps(result, indent=2) + "\n")
+
+
+def prove(
+    unit: Annotated[str, typer.Argument(help="The unit: nmpu.")] = "nmpu",
+    quick: Quick = False,
+    json_file: Json = None,
+) -> None:
+    """Prove a unit for all inputs, every configuration of the regression; anything undecided is a failure."""
+    from cocotb_tests.configurations import CASES
+    from golden_model.configuration import plain
+    from golden_model.errors import UserError
+    from synth.prove.unit import print_proof, prove_nmpu
+    from synth.registry import unit as find_unit
+
+    if find_unit(unit).name != "nmpu":
+        raise UserError(f"unit {unit!r}: there are proofs of nmpu")
+    proof = prove_nmpu({case.name: case.config for case in CASES if case.quick or not quick})
+    print_proof(proof, Console(width=160))
+    if json_file is not None:
+        rows = [{"where": where, **plain(outcome)} for where, outcome in proof.rows]
+        planted = [plain(outcome) for outcome in proof.planted]
+        write(json_file, json.dumps({"rows": rows, "planted": planted, "seconds": proof.seconds}, indent=2) + "\n")
+    if not proof.proved:
+        raise typer.Exit(1)

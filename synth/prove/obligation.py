@@ -65,8 +65,8 @@ class Obligation:
     """Its inputs, as expressions of the part's ports (wide and signed), `cut_n_y` among them."""
     outputs: Mapping[str, str]
     """Its outputs: the part's output (or `cut_n_a`, `cut_n_b`) that each must equal."""
-    products: Sequence[Range] = ()
-    """What the product of each cut multiplier can be, given what its operands can be."""
+    operands: Sequence[tuple[Range, Range]] = ()
+    """What the operands of each cut multiplier can be; their products are then in the product of the ranges."""
     assumed: str = "1'b1"
     """What else the inputs obey, as an expression: what the parts in front make sure of."""
 
@@ -99,7 +99,9 @@ class Obligation:
         yield "  output allowed, holds;"
         yield f"  part dut({', '.join(f'.{name}({name})' for name in ports)});"
         allowed, good = [self.assumed], []
-        ranges = dict(self.part.inputs) | {f"cut_{n}_y": of for n, of in enumerate(self.products)}
+        ranges = dict(self.part.inputs) | {
+            f"cut_{n}_y": of for n, (a, b) in enumerate(self.operands) for of in (a * b,)
+        }
         allowed += [_inside(f"{name}_w", of) for name, of in ranges.items()]
         for port in self.outputs:
             yield f"  wire signed [{WIDE - 1}:0] spec_{port};"

@@ -58,7 +58,8 @@ def affine(config: NmpuConfig, stages: list[Stage] | None = None) -> Obligation:
         inputs |= {"second": "second_w", "scale_n": "scale_n_w", "taken": "cut_1_y_w"}
         outputs |= {"taken_a": "cut_1_a", "taken_b": "cut_1_b"}
     entry = config.input_range
-    product = (entry if counts or not config.cut_pre else entry | -entry) * config.scale.range
+    if config.cut_pre and not counts:
+        entry = entry | -entry
     return Obligation(
         name="affine",
         part=part,
@@ -72,7 +73,7 @@ def affine(config: NmpuConfig, stages: list[Stage] | None = None) -> Obligation:
         },
         inputs=inputs,
         outputs=outputs,
-        products=[product] * (2 if counts else 1),
+        operands=[(entry, config.scale.range)] * (2 if counts else 1),
     )
 
 
@@ -132,7 +133,7 @@ def batch_norm(config: NmpuConfig, stages: list[Stage] | None = None) -> Obligat
             "product": "cut_0_y_w",
         },
         outputs={"normed": "total_out", "product_a": "cut_0_a", "product_b": "cut_0_b"},
-        products=[part.inputs["total"] * config.bn_scale.range],
+        operands=[(part.inputs["total"], config.bn_scale.range)],
     )
 
 
@@ -170,7 +171,7 @@ def residual(config: NmpuConfig, stages: list[Stage] | None = None) -> Obligatio
             "product": "cut_0_y_w",
         },
         outputs={"sum": "total_out", "product_a": "cut_0_a", "product_b": "cut_0_b"},
-        products=[config.residual_input.range * config.residual_scale.range],
+        operands=[(config.residual_input.range, config.residual_scale.range)],
     )
 
 

@@ -36,6 +36,7 @@ for command in (
     hardware.elaborate,
     hardware.verify,
     hardware.synth,
+    hardware.prove,
     networks.presets,
     networks.train,
     networks.evaluate,

@@ -60,8 +60,8 @@ def chain(stages: Sequence[Stage]) -> Part:
 class Chain(wiring.Component):  # type: ignore[misc]  # Amaranth ships no types: its Component is Any
     """Stages one behind the other, without registers, as a component.
 
-    Members: `given_ranges` (in: the numbers that no stage makes) and `made_names` (out: port -> name of the numbers that none of
-    them takes, or that the last one makes; a port whose name is taken ends in `_out`). Combinational.
+    Members: `given_ranges` (in: the numbers that no stage makes) and `made_names` (out: port -> name of the numbers
+    that none of them takes, or that the last one makes; a port whose name is taken ends in `_out`). Combinational.
     """
 
     def __init__(self, stages: Sequence[Stage]) -> None:

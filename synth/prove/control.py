@@ -4,8 +4,8 @@ Every stage is replaced by a box whose outputs are all ones where any of its num
 not 0 exactly where it, or a parameter that it met on its way, was not 0. One word, whose number the solver chooses, is
 not 0, all others are; one column that it chooses has parameters that are not 0, all others 0. A checker counts words
 and expects the marked one at its number, every word with its own column's parameters in every stage, held while it
-waits, and `idle` only where nothing is under way. Since the control sees no data, what holds of any marked word holds of
-all. One lane stands for all, which share their control.
+waits, and `idle` only where nothing is under way. Since the control sees no data, what holds of any marked word holds
+of all. One lane stands for all, which share their control.
 
 From the first cycle on, up to a depth of cycles; assumed are a reset in the first cycle and none later, then one write
 of the layer registers and one of a column, and none later. A trace that ends with a word leaving after it had to wait
@@ -53,13 +53,15 @@ class _Colours(Boxes):
 def coloured(config: NmpuConfig) -> str:
     """Return the RTLIL of one lane of a unit with its arithmetic abstracted."""
     unit = Nmpu(dataclasses.replace(config, units=1))
-    unit.schedule = _Colours(unit.schedule)
+    unit.schedule = _Colours(unit.schedule)  # type: ignore[assignment]  # in the place of the schedule, as far as used
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnusedElaboratable)
-        return rtlil.convert(unit, name="nmpu", emit_src=False)
+        return str(rtlil.convert(unit, name="nmpu", emit_src=False))
 
 
-_CHECKER = """module checker(input clk, input valid, input [{b}:0] number, input ready, input [{cb}:0] column, output holds, output waited);
+_CHECKER = """module checker(
+  input clk, valid, ready, input [{b}:0] number, input [{cb}:0] column, output holds, waited
+);
   reg [1:0] phase = 0;
   reg [{cb}:0] chosen = 0, at = 0, left = 0;
   reg [{b}:0] sent = 0, got = 0, marked = 0;
@@ -69,7 +71,8 @@ _CHECKER = """module checker(input clk, input valid, input [{b}:0] number, input
   wire running = phase == 3;
   wire colour = sent == marked, expected = got == marked || chosen == left + 1;
   wire write = phase == 2 && column < {columns};
-  nmpu unit(.clk(clk), .rst(phase == 0), .i__valid(running && valid), .i__payload({{{iw}{{colour}}}}), .i__ready(i_ready),
+  nmpu unit(
+    .clk(clk), .rst(phase == 0), .i__valid(running && valid), .i__payload({{{iw}{{colour}}}}), .i__ready(i_ready),
     .o__valid(o_valid), .o__ready(ready), .o__payload(out), .write__en(write), .write__column(column),
     .write__mask({{{mw}{{1'b1}}}}), .write__data({{{dw}{{1'b1}}}}), .layer__en(phase == 1){layer}, .idle(idle));
   wire accept = running && valid && i_ready, leave = o_valid && ready;
@@ -113,6 +116,8 @@ def prove_control(config: NmpuConfig, *, seconds: int = 60, text: str | None = N
         (folder / "unit.il").write_text(coloured(config) if text is None else text)
         widths = _widths((folder / "unit.il").read_text())
         registers = widths.get("layer__data", 0)
+        # `last` is the highest of the layer registers, where there is one; the others are 0
+        layer = 1 << (registers - 1) if one.partial_sum else 0
         (folder / "checker.v").write_text(
             _CHECKER.format(
                 cb=one.columns.bit_length(),
@@ -121,10 +126,7 @@ def prove_control(config: NmpuConfig, *, seconds: int = 60, text: str | None = N
                 ow=widths["o__payload"] - 1,
                 mw=widths["write__mask"],
                 dw=widths["write__data"],
-                # `last` is the highest of the layer registers, where there is one; the others are 0
-                layer=f", .layer__data({registers}'d{1 << (registers - 1) if one.partial_sum else 0})"
-                if registers
-                else "",
+                layer=f", .layer__data({registers}'d{layer})" if registers else "",
                 columns=one.columns,
                 latency=latency,
             )

@@ -33,7 +33,7 @@ def boxed(config: NmpuConfig) -> tuple[str, int]:
     """Return the RTLIL of a unit in which every stage of every lane is a module, and how many they are."""
     unit = Nmpu(config)
     schedule = Boxes(unit.schedule)
-    unit.schedule = schedule
+    unit.schedule = schedule  # type: ignore[assignment]  # in the place of the schedule, as far as the unit uses it
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnusedElaboratable)
         return rtlil.convert(unit, name="nmpu", emit_src=False), schedule.count

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from golden_model.fixed import Range, Rounding
 from golden_model.nmpu_config import Input, NmpuConfig
@@ -28,17 +28,26 @@ GROUPS: dict[str, tuple[type[Stage], ...]] = {
 
 
 def obligations(config: NmpuConfig) -> Iterator[Obligation]:
-    """Return what has to be proved of the stages that a configuration has."""
-    yield affine(config)
-    if config.partial_sum or config.batch_norm:
-        yield accumulate(config)
-    if config.batch_norm:
-        yield batch_norm(config)
-    if config.relu and config.residual:
-        yield relu(config)
-    if config.residual:
-        yield residual(config)
-    yield requantise(config)
+    """Return what has to be proved of the stages that a configuration has, in the order of the data.
+
+    What a group takes as its total is the range that the group in front was proved to stay in; else an AssertionError.
+    """
+    exists = {
+        "affine": True,
+        "accumulate": config.partial_sum or config.batch_norm,
+        "batch norm": config.batch_norm,
+        "relu": config.relu and config.residual,
+        "residual": config.residual,
+        "requantise": True,
+    }
+    before: Range | None = None
+    for name, make in MAKERS.items():
+        if exists[name]:
+            each = make(config)
+            taken = each.part.inputs.get("total", before)
+            assert before == taken, f"{name} takes {taken} and is given {before}"
+            before = each.part.outputs.get("total_out", each.part.outputs.get("total"))
+            yield each
 
 
 def group(config: NmpuConfig, name: str) -> list[Stage]:
@@ -202,3 +211,14 @@ def _fractions(config: NmpuConfig) -> tuple[int, int]:
     total = normed if config.batch_norm else affine_
     operand = config.residual_scale.fraction + config.max_residual_shift
     return total, max(total, operand) if config.residual else total
+
+
+MAKERS: dict[str, Callable[..., Obligation]] = {
+    "affine": affine,
+    "accumulate": accumulate,
+    "batch norm": batch_norm,
+    "relu": relu,
+    "residual": residual,
+    "requantise": requantise,
+}
+"""What has to be proved of each group."""

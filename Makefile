@@ -8,7 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Tests of whole networks and of compiled kernels: `make test` runs them, a quick check has no time for them.
-WHOLE := $(foreach part,cli evaluate network quickstart,--ignore=tests/integration/test_$(part).py) -k "not compiled"
+WHOLE := $(foreach part,cli evaluate network quickstart,--ignore=tests/integration/test_$(part).py) \
+	$(foreach part,accuracy cluster kill reproduce,--ignore=tests/integration/studies/test_$(part).py) -k "not compiled"
 
 .PHONY: demo test check bench regress clean venv simulator
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import tomllib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from golden_model.errors import UserError
 
@@ -41,16 +42,27 @@ def words(base: T, assignments: list[str], where: str) -> T:
     return base
 
 
+def unknown(key: str, allowed: Iterable[str], where: str) -> UserError:
+    """Return the error for a key that is not among those allowed: it names the nearest."""
+    allowed = sorted(allowed)
+    near = difflib.get_close_matches(key, allowed, 1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return UserError(f"{where}: unknown key {key!r}; {hint}allowed: {', '.join(allowed)}")
+
+
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
 def replaced(base: T, mapping: Mapping[str, Any], where: str) -> T:
     """Return the dataclass `base` with some fields replaced by values as TOML or a command line gives them."""
-    hints = typing.get_type_hints(type(base))
+    hints = _hints(cast(Hashable, type(base)))
     fields = {f.name for f in dataclasses.fields(base)} - {"name"}  # type: ignore[arg-type]  # a dataclass, as every T
     changes = {}
     for key, value in mapping.items():
         if key not in fields:
-            near = difflib.get_close_matches(key, fields, 1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise UserError(f"{where}: unknown key {key!r}; {hint}allowed: {', '.join(sorted(fields))}")
+            raise unknown(key, fields, where)
         old = getattr(base, key)
         if dataclasses.is_dataclass(old) and isinstance(value, Mapping):
             changes[key] = replaced(old, value, f"{where}: {key}")

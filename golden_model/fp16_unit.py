@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from golden_model import float16
 from golden_model.errors import UserError
-from golden_model.fixed import INT8, SYM8, Format
+from golden_model.fixed import INT8, SYM8, Format, Range
 from golden_model.float16 import Arithmetic
 from golden_model.nmpu import Output
 from golden_model.nmpu_config import Input
@@ -38,8 +38,14 @@ class Fp16Config:
     """Format of the output code, that of the NMPU it is compared with."""
     columns: int = 256
     """Columns whose parameters the unit stores; one data point a clock."""
+    multiply_add_cycles: int = 4
+    """Pipeline registers of each multiply-add in hardware, 1 to 6; no value depends on it."""
 
     def __post_init__(self) -> None:
+        if not 1 <= self.multiply_add_cycles <= 6:
+            raise UserError(f"multiply_add_cycles = {self.multiply_add_cycles}: allowed are 1 to 6")
+        if self.columns < 1:
+            raise UserError(f"columns = {self.columns}: a unit has at least 1")
         least = 2 if self.input is Input.CODE else 1
         if not least <= self.input_bits <= 16:
             raise UserError(f"input_bits = {self.input_bits}: allowed are {least} to 16 (binary16 ends at 65,504)")
@@ -48,6 +54,20 @@ class Fp16Config:
                 raise UserError(
                     f"{name} = {getattr(self, name)}: a code has no fraction bits, for example SYM8 or INT8"
                 )
+        if self.residual_input.bits > 16:
+            raise UserError(f"residual_input = {self.residual_input}: at most 16 bits (binary16 ends at 65,504)")
+
+    @property
+    def units(self) -> int:
+        """Return the lanes, 1: it takes one data point a clock."""
+        return 1
+
+    @property
+    def input_range(self) -> Range:
+        """Return what a count or a signed code can be."""
+        if self.input is Input.CODE:
+            return Range(-(1 << (self.input_bits - 1)), (1 << (self.input_bits - 1)) - 1)
+        return Range(0, (1 << self.input_bits) - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

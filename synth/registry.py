@@ -1,12 +1,14 @@
 """The units that leave Python, by name."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import hdl.fp16_unit
 import hdl.nmpu
 from golden_model.errors import UserError
-from golden_model.nmpu_config import NmpuConfig
+from golden_model.fp16_unit import Fp16Config
+from golden_model.nmpu_config import Input, NmpuConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,11 +29,15 @@ class Unit:
     """Configuration -> name, step and latency of every stage, in the order of the data."""
     meanings: Mapping[str, str]
     """What each port (`write.mask`), or field of a stream's lane (`i.first`), carries."""
+    shown: Mapping[str, Any]
+    """Configurations of the page's table of latencies, by title."""
 
     def latency(self, config: Any) -> int:
         """Return the cycles from an accepted word to its result, without back pressure."""
         return sum(latency for _, _, latency in self.stages(config))
 
+
+_ALONE = NmpuConfig(partial_sum=False, residual=False)
 
 UNITS: dict[str, Unit] = {
     unit.name: unit
@@ -44,6 +50,30 @@ UNITS: dict[str, Unit] = {
             members=hdl.nmpu.members,
             stages=lambda config: hdl.nmpu.Schedule(config).table,
             meanings=hdl.nmpu.MEANINGS,
+            shown={
+                "affine, ReLU": _ALONE,
+                "and partial sums": NmpuConfig(residual=False),
+                "and residual (default)": NmpuConfig(),
+                "and batch norm": NmpuConfig(batch_norm=True),
+                "affine, batch norm, ReLU": replace(_ALONE, batch_norm=True),
+                "affine, residual, ReLU": NmpuConfig(partial_sum=False),
+            },
+        ),
+        Unit(
+            name="fp16_unit",
+            title="the binary16 unit that the NMPU replaces",
+            config=Fp16Config,
+            component=hdl.fp16_unit.create,
+            members=hdl.fp16_unit.members,
+            stages=lambda config: hdl.fp16_unit.Schedule(config).table,
+            meanings=hdl.fp16_unit.MEANINGS,
+            shown={
+                "two counts (default)": Fp16Config(),
+                "INT8 sums": Fp16Config(int8=True),
+                "a signed code": Fp16Config(input=Input.CODE),
+                "one cycle a multiply-add": Fp16Config(multiply_add_cycles=1),
+                "six cycles a multiply-add": Fp16Config(multiply_add_cycles=6),
+            },
         ),
     )
 }

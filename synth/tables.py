@@ -114,17 +114,7 @@ def latency_table(unit: Unit, configs: dict[str, Any]) -> str:
 
 def tables(unit: Unit) -> dict[str, str]:
     """Return the tables of a unit's page by the name in their markers."""
-    default = unit.config()
-    alone = dataclasses.replace(default, partial_sum=False, residual=False)
-    shown = {
-        "affine, ReLU": alone,
-        "and partial sums": dataclasses.replace(default, residual=False),
-        "and residual (default)": default,
-        "and batch norm": dataclasses.replace(default, batch_norm=True),
-        "affine, batch norm, ReLU": dataclasses.replace(alone, batch_norm=True),
-        "affine, residual, ReLU": dataclasses.replace(default, partial_sum=False),
-    }
-    return {"ports": port_table(unit), "fields": field_table(unit), "latency": latency_table(unit, shown)}
+    return {"ports": port_table(unit), "fields": field_table(unit), "latency": latency_table(unit, dict(unit.shown))}
 
 
 def regenerated(unit: Unit, page: str) -> str:

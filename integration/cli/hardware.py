@@ -31,7 +31,7 @@ def _configured(unit: str, config: Path | None, assignments: list[str] | None) -
 
 
 def elaborate(
-    unit: Annotated[str, typer.Argument(help="The unit: nmpu.")],
+    unit: Annotated[str, typer.Argument(help="The unit: nmpu or fp16_unit.")],
     config: Config = None,
     assignments: Assignments = None,
     output: Output = None,
@@ -48,7 +48,7 @@ def elaborate(
 
 
 def verify(
-    unit: Annotated[str, typer.Argument(help="The unit: nmpu.")] = "nmpu",
+    unit: Annotated[str, typer.Argument(help="The unit: nmpu or fp16_unit.")] = "nmpu",
     seed: Seed = 0,
     quick: Quick = False,
     waves: Annotated[MaybeFile, typer.Option("--waves", help="Leave the trace of one run in this file.")] = None,
@@ -78,7 +78,7 @@ class Target(Enum):
 
 
 def synth(
-    unit: Annotated[str, typer.Argument(help="The unit: nmpu.")],
+    unit: Annotated[str, typer.Argument(help="The unit: nmpu or fp16_unit.")],
     config: Config = None,
     assignments: Assignments = None,
     liberty: Annotated[

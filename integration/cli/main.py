@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import Annotated
 
 import typer
 
 from golden_model.errors import UserError
-from integration.cli import hardware, networks
+from integration.cli import hardware, networks, studies
 
 app = typer.Typer(
     name="nmpu",
@@ -40,14 +41,18 @@ for command in (
     networks.presets,
     networks.train,
     networks.evaluate,
+    studies.sweep,
+    studies.report,
+    studies.reproduce,
 ):
     app.command()(command)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line. A user's mistake is one line on standard error and exit code 2."""
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        app(arguments, prog_name="nmpu")
+        app(given, prog_name="nmpu", obj=shlex.join(["nmpu", *given]))
     except UserError as error:
         print(f"nmpu: {error}", file=sys.stderr)
         sys.exit(2)

@@ -25,8 +25,9 @@ from integration.mapping import store
 from integration.mapping.network import ConvertedNetwork
 from integration.studies.evaluate import Evaluation, Journal, evaluate, unit_correct, worth_compiling
 from integration.studies.layers import LayerRow, layer_rows
-from integration.zoo import checkpoint, datasets, networks
-from integration.zoo.files import atomic
+from integration.zoo import datasets
+from integration.zoo.files import atomic, writable
+from integration.zoo.trained import trained
 from sim.digital import Digital, FloatUnit, Fp16Unit, NmpuUnit
 from sim.kernels import compiler_stands
 from sim.presets import preset as find_preset
@@ -94,7 +95,7 @@ def run(request: Request, console: Console) -> None:
     torch.set_num_threads(request.threads)
     for path in (request.save, request.json_file):
         if path is not None:
-            _writable(path)
+            writable(path)
     if request.compiled and not compiler_stands():
         raise UserError("--compiled needs a C++ compiler (g++ or clang++) on PATH; --eager computes the same bits")
     tile = configuration.words(find_preset(request.preset), list(request.assignments), "--set")
@@ -151,7 +152,7 @@ def run(request: Request, console: Console) -> None:
         with atomic(request.json_file) as temporary:
             temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         if journal is not None:
-            journal.path.unlink(missing_ok=True)
+            journal.log.path.unlink(missing_ok=True)
 
 
 def _key(request: Request, model: nn.Module, units: tuple[Digital, ...], tile: Tile, count: int) -> str:
@@ -178,13 +179,6 @@ def progress_bar(console: Console) -> Progress:
     )
 
 
-def _writable(path: Path) -> None:
-    """Refuse an output that cannot be written before hours are spent on it."""
-    with atomic(path.with_name(f".{path.name}.probe")) as temporary:
-        probe = temporary.with_name(f".{path.name}.probe")
-    probe.unlink(missing_ok=True)
-
-
 def _numbers(text: str, name: str, channels: int) -> tuple[float, ...]:
     try:
         numbers = tuple(float(part) for part in text.split(","))
@@ -197,27 +191,13 @@ def _numbers(text: str, name: str, channels: int) -> tuple[float, ...]:
 
 
 def _model(request: Request, test: datasets.Dataset) -> tuple[nn.Module, tuple[float, ...], tuple[float, ...]]:
-    """Return the model with its weights and the normalisation that it was trained with."""
-    model = networks.build(request.network, classes=test.classes, in_channels=test.channels)
-    path = request.checkpoint
-    if path is None and ":" not in request.network:
-        path = checkpoint.shipped(request.network, request.dataset)
-        if path is None:
-            raise UserError(
-                f"no checkpoint of {request.network} on {request.dataset} is shipped: name one with --checkpoint, or "
-                f"make one with nmpu train --network {request.network} --dataset {request.dataset}"
-            )
-    mean, std = test.mean, test.std
-    if path is not None:
-        checkpoint.load_into(model, path)
-        card = checkpoint.read_card(path)
-        if card is not None:
-            mean, std = tuple(card.mean), tuple(card.std)
+    """Return the model with its weights and the normalisation that it was trained with, unless told another."""
+    model, mean, std = trained(request.network, test, request.checkpoint)
     if request.mean is not None:
         mean = _numbers(request.mean, "--mean", test.channels)
     if request.std is not None:
         std = _numbers(request.std, "--std", test.channels)
-    return model.eval(), mean, std
+    return model, mean, std
 
 
 def _loaded(request: Request, console: Console) -> None:

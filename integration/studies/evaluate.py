@@ -6,10 +6,9 @@ accuracy of the FP16 unit (the baseline) minus a unit's, in percentage points.
 
 from __future__ import annotations
 
-import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +23,7 @@ from golden_model.errors import UserError
 from integration.mapping.calibrated import Calibration
 from integration.mapping.network import UNITS, ConvertedNetwork, convert
 from integration.mapping.quantise import Clips
-from integration.zoo.files import atomic
+from integration.studies.log import Log, OtherFileError
 from sim.digital import Digital
 from sim.kernels import compiler_stands
 from sim.tile import Tile
@@ -153,40 +152,46 @@ class Kept(NamedTuple):
     clips: Clips
 
 
-class Journal:
-    """Finished rows of an evaluation in a file, for the next try. A file of another evaluation is left aside.
+def pack(correct: NDArray[np.bool_]) -> dict[str, Any]:
+    """Return which images were right as plain data: their number, and a bit an image, hexadecimal."""
+    return {"images": len(correct), "correct": np.packbits(correct).tobytes().hex()}
 
-    `key` names everything that decides a result; the file is rewritten whole after each row.
+
+def unpack(entry: Mapping[str, Any]) -> NDArray[np.bool_]:
+    """Return what `pack` packed."""
+    bits = np.unpackbits(np.frombuffer(bytes.fromhex(entry["correct"]), np.uint8))
+    return bits[: entry["images"]].astype(bool)
+
+
+class Journal:
+    """Finished rows of an evaluation in a file, for the next try. A file of another evaluation is written anew.
+
+    `key` names everything that decides a result.
     """
 
     def __init__(self, path: Path, key: str) -> None:
-        self.path, self.key = path, key
+        self.log = Log(path, {"format": "nmpu evaluation journal", "version": 1, "key": key})
         self.entries: dict[str, Any] = {}
+        self._other = False
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-            if document["key"] == key:
-                self.entries = document["entries"]
-        except (OSError, ValueError, KeyError, TypeError):
-            pass  # nothing kept, or not ours: start afresh
+            self.entries = {record["row"]: record for record in self.log.records() if "row" in record}
+        except OtherFileError:
+            self._other = True  # left aside until there is something to keep
 
     def kept(self, seed: int, unit: str) -> Kept | None:
         """Return what was kept of a unit and seed."""
         entry = self.entries.get(f"{seed} {unit}")
-        if entry is None:
-            return None
-        bits = np.unpackbits(np.frombuffer(bytes.fromhex(entry["correct"]), np.uint8))
-        return Kept(bits[: entry["images"]].astype(bool), entry["seconds"], Clips(**entry["clips"]))
+        return None if entry is None else Kept(unpack(entry), entry["seconds"], Clips(**entry["clips"]))
 
     def keep(self, seed: int, unit: str, kept: Kept) -> None:
         """Keep what a unit did with a seed."""
-        self.entries[f"{seed} {unit}"] = {
-            "images": len(kept.correct),
-            "correct": np.packbits(kept.correct).tobytes().hex(),
-            "seconds": kept.seconds,
-            "clips": plain(kept.clips),
-        }
-        with atomic(self.path) as temporary:
-            temporary.write_text(json.dumps({"key": self.key, "entries": self.entries}), encoding="utf-8")
+        name = f"{seed} {unit}"
+        clips = plain(kept.clips)
+        if self._other:
+            self.log.path.unlink(missing_ok=True)
+            self._other = False
+        self.entries[name] = {"row": name, "seconds": kept.seconds, "clips": clips, **pack(kept.correct)}
+        self.log.append(self.entries[name])
 
 
 def worth_compiling(images: int) -> bool:

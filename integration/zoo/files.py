@@ -16,7 +16,7 @@ from golden_model.errors import UserError
 def atomic(path: Path) -> Iterator[Path]:
     """A temporary file beside `path` to write to; it takes the name `path` when the block ends without an error.
 
-    Missing folders are made. Errors: UserError where the folder cannot be written.
+    Missing folders are made. Errors: UserError where the folder cannot be written or the disk is full.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,8 +31,17 @@ def atomic(path: Path) -> Iterator[Path]:
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)
         os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}; make room, or name another folder") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def writable(path: Path) -> None:
+    """Refuse (UserError) a file that cannot be written before hours are spent on its content."""
+    with atomic(path.with_name(f".{path.name}.probe")) as temporary:
+        probe = temporary.with_name(f".{path.name}.probe")
+    probe.unlink(missing_ok=True)
 
 
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))  # splitmix64's finaliser

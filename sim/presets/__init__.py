@@ -8,6 +8,8 @@ from golden_model.errors import UserError
 from sim.presets.hermes import HERMES
 from sim.tile import Tile
 
+__all__ = ["HERMES", "PRESETS", "preset"]
+
 PRESETS: dict[str, Tile] = {HERMES.name: HERMES}
 """The presets by name."""
 

@@ -144,7 +144,7 @@ def test_mistakes_in_a_configuration_file(capsys: pytest.CaptureFixture[str], co
 
 
 def test_mistakes_in_elaborate_and_train(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "there are nmpu" in refused(capsys, "elaborate", "nmpv")
+    assert "there are fp16_unit, nmpu" in refused(capsys, "elaborate", "nmpv")
     Path("file").write_text("")
     assert "cannot" in refused(
         capsys, "elaborate", "nmpu", "--set", "units=1", "--set", "columns=1", "-o", "file/nmpu.v"

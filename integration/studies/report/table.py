@@ -1,0 +1,149 @@
+"""A study's results as a table: on the console, and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as Printed
+
+from integration.studies.sweep.store import Results
+from integration.studies.sweep.study import SEED
+from integration.studies.sweep.task import Estimate, Line, Measure, Task, find
+
+SHOWN = 60
+"""Lines that the console shows; the report has all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A study's lines and the columns that they have."""
+
+    task: Task
+    keys: tuple[str, ...]
+    """The fields that vary, the seed left out."""
+    measures: tuple[Measure, ...]
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Ours beside a paper's figures."""
+
+    source: str
+    """The paper."""
+    rows: tuple[tuple[str, str, str, str], ...]
+    """What, the paper's figure, ours, remark."""
+
+    def document(self) -> dict[str, Any]:
+        """Return it as plain data, for JSON."""
+        names = ("what", "paper", "ours", "remark")
+        return {"source": self.source, "rows": [dict(zip(names, row, strict=True)) for row in self.rows]}
+
+
+def tabulate(results: Results) -> Table:
+    """Return the table of results: a line a setting, statistics over seeds. UserError where the task is not found."""
+    task = find(results.header["task"])
+    lines = task.summary(results.rows, task.measures)
+    keys = [key for key in results.header["keys"] if key != SEED and any(key in line.setting for line in lines)]
+    measures = [m for m in task.measures if any(m.name in line.estimates for line in lines)]
+    return Table(task=task, keys=tuple(keys), measures=tuple(measures), lines=tuple(lines))
+
+
+def text(value: Any) -> str:
+    """Return a field's value as a study writes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def cell(estimate: Estimate | None, measure: Measure) -> str:
+    """Return a mean with its standard errors: 86.56 ± 0.03 (0.05)."""
+    if estimate is None:
+        return ""
+    shown = f"{estimate.mean:.{measure.digits}f}"
+    if estimate.error is not None and (measure.digits or estimate.error):
+        shown += f" ± {estimate.error:.{measure.digits}f}"
+    if estimate.within is not None:
+        shown += f" ({estimate.within:.{measure.digits}f})"
+    return shown
+
+
+def cells(table: Table, line: Line) -> list[str]:
+    """Return a line's cells: fields, number of points, measures."""
+    settings = [text(line.setting[key]) if key in line.setting else "" for key in table.keys]
+    values = [cell(line.estimates.get(measure.name), measure) for measure in table.measures]
+    return [*settings, str(len(line.rows)), *values]
+
+
+def heading(measure: Measure) -> str:
+    """Return a measure's title with its unit."""
+    return measure.title + (f", {measure.unit}" if measure.unit else "")
+
+
+def document(results: Results) -> dict[str, Any]:
+    """Return the table as plain data, for JSON."""
+    table = tabulate(results)
+    return {
+        "study": results.header["study"],
+        "task": results.header["task"],
+        "source": results.header["source"],
+        "releases": results.header["releases"],
+        "points": results.header["points"],
+        "lines": [
+            {
+                "setting": line.setting,
+                "seeds": len(line.rows),
+                "measures": {name: asdict(value) for name, value in line.estimates.items()},
+            }
+            for line in table.lines
+        ],
+        "failures": [asdict(failure) for failure in results.failures],
+    }
+
+
+def print_results(results: Results, folder: Path, console: Console) -> None:
+    """Print the table, the failures, and where everything is."""
+    table = tabulate(results)
+    title = results.header["title"] or results.header["study"]
+    printed = Printed(title=title, box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    brief = replace(table, measures=tuple(measure for measure in table.measures if measure.brief))
+    for key in table.keys:
+        printed.add_column(key, overflow="fold")
+    for name in ("seeds", *map(heading, brief.measures)):
+        printed.add_column(name.replace(", ", "\n"), justify="right", overflow="fold")
+    for line in table.lines[:SHOWN]:
+        printed.add_row(*cells(brief, line))
+    if table.lines:
+        console.print(printed)
+    if len(table.lines) > SHOWN:
+        console.print(f"{len(table.lines) - SHOWN} more lines are in the report", highlight=False, soft_wrap=True)
+    if table.task.note:
+        console.print(table.task.note, style="dim", highlight=False, soft_wrap=True)
+    _print_failures(results, console)
+    count, total = len(results.rows), results.header["points"]
+    made = f"{folder / 'results.jsonl'}, {folder / 'report.html'}"
+    console.print(f"{count} of {total} points: {made}", highlight=False, soft_wrap=True)
+
+
+def print_comparison(comparison: Comparison, console: Console) -> None:
+    """Print ours beside a paper's."""
+    printed = Printed(title="beside the paper", box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in ("", "paper", "ours", ""):
+        printed.add_column(name, justify="right" if name else "left", overflow="fold")
+    for row in comparison.rows:
+        printed.add_row(*row)
+    console.print(printed)
+    console.print(comparison.source, style="dim", highlight=False, soft_wrap=True)
+
+
+def _print_failures(results: Results, console: Console, shown: int = 5) -> None:
+    failures: Sequence[Any] = results.failures
+    for failure in failures[:shown]:
+        where = ", ".join(f"{key} = {text(value)}" for key, value in failure.setting.items())
+        console.print(f"failed: {where}: {failure.error}", markup=False, highlight=False, soft_wrap=True)
+    if failures:
+        more = f"{len(failures) - shown} more failed; " if len(failures) > shown else ""
+        console.print(f"{more}--retry computes them again, the report says where they failed", highlight=False)

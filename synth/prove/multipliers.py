@@ -1,24 +1,27 @@
 """The multipliers that the proofs of the stages cut out, each over all pairs of operands, against shift and add.
 
 The specification adds shifted copies of the one operand for the bits of the other: it shares no multiplier with the
-hardware. Icarus Verilog runs through all pairs where there are few enough.
+hardware. A compiled model of the multiplier's Verilog runs through all pairs; where the second operand has few values,
+SAT takes them one by one instead, for all values of the first.
 """
 
 from __future__ import annotations
 
-import shutil
-import subprocess
+import ctypes
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from golden_model.errors import UserError
 from golden_model.fixed import Range
+from synth.compiled.build import library
 from synth.prove.chain import Cut
 from synth.prove.obligation import Outcome, Verdict
+from synth.yowasp import run
 
-MOST_PAIRS = 1 << 21
-"""More pairs than these are not tried here: 12 s in Icarus Verilog."""
+MOST_PAIRS = 1 << 30
+"""More pairs than these are not tried one by one."""
+MOST_SCALES = 32
+"""More values of the second operand than these are not given to SAT one by one: for 256 it takes many minutes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,66 +52,65 @@ class Multiplier:
         a, b, y = (width - 1 for width in (self.cut.a_width, self.cut.b_width, self.cut.y_width))
         return (
             f"module product(input {sign}[{a}:0] a, input {sign}[{b}:0] b, output {sign}[{y}:0] y);\n"
-            f"  assign y = a * b;\nendmodule\n"
+            "  assign y = a * b;\nendmodule\n"
         )
 
 
-_BENCH = """module bench;
-  reg signed [63:0] a, b, sum;
-  integer bit_;
-  wire {sign}[{yw}:0] y;
-  wire signed [63:0] wide = {wide};
-  product dut(.a(a[{aw}:0]), .b(b[{bw}:0]), .y(y));
-  initial begin
-    for (a = {alo}; a <= {ahi}; a = a + 1)
-      for (b = {blo}; b <= {bhi}; b = b + 1) begin
-        sum = 0;
-        for (bit_ = 0; bit_ < {bits}; bit_ = bit_ + 1) if (b[bit_]) sum = sum + (a <<< bit_);
-        #1 if (wide !== sum) begin $display("WRONG %0d %0d %0d", a, b, wide); $finish; end
-      end
-    $display("RIGHT");
-  end
-endmodule
-"""
-
-
 def prove_multiplier(multiplier: Multiplier, text: str | None = None) -> Outcome:
-    """Try all pairs of operands; UNDECIDED where they are too many. `text` stands in for the hardware's multiplier.
+    """Prove or refute one multiplier; UNDECIDED where it has too many pairs. `text` stands in for the hardware's.
 
-    Raises UserError where Icarus Verilog is missing.
+    Raises UserError where no C++ compiler is installed.
     """
-    name = str(multiplier)
-    if multiplier.pairs > MOST_PAIRS:
-        # The place of the compiled model: 2**29 pairs take it seconds.
-        why = f"2^{(multiplier.pairs - 1).bit_length()} pairs wait for the compiled model"
-        return Outcome(name=name, verdict=Verdict.UNDECIDED, why=why)
-    if shutil.which("iverilog") is None:
-        raise UserError("Icarus Verilog is not installed: the proof of the multipliers needs iverilog on the PATH")
-    cut = multiplier.cut
-    bench = _BENCH.format(
-        sign="signed " if cut.signed else "",
-        yw=cut.y_width - 1,
-        wide="y" if cut.signed else "$signed({1'b0, y})",
-        aw=cut.a_width - 1,
-        bw=cut.b_width - 1,
-        alo=multiplier.a.lo,
-        ahi=multiplier.a.hi,
-        blo=multiplier.b.lo,
-        bhi=multiplier.b.hi,
-        bits=multiplier.b.unsigned_bits,
-    )
+    text = multiplier.verilog if text is None else text
+    if multiplier.b.hi < MOST_SCALES:
+        return _by_scale(multiplier, text)
+    if multiplier.pairs <= MOST_PAIRS:
+        return _by_pair(multiplier, text)
+    why = f"2^{(multiplier.pairs - 1).bit_length()} pairs are too many"
+    return Outcome(name=str(multiplier), verdict=Verdict.UNDECIDED, why=why)
+
+
+def _by_pair(multiplier: Multiplier, text: str) -> Outcome:
+    """Try every pair on the compiled model."""
+    cut, a, b = multiplier.cut, multiplier.a, multiplier.b
+    constants = {"A_BITS": cut.a_width, "B_BITS": cut.b_width, "Y_BITS": cut.y_width, "SIGNED": int(cut.signed)}
+    check = library(text, "product", "multiplier", ("a", "b", "y"), constants).multiplier_check
+    check.argtypes = [*[ctypes.c_int64] * 4, ctypes.POINTER(ctypes.c_int64)]
+    wrong = (ctypes.c_int64 * 3)()
+    if check(a.lo, a.hi, b.lo, b.hi, wrong):
+        found = dict(zip("aby", map(int, wrong), strict=True))
+        return Outcome(
+            name=str(multiplier), verdict=Verdict.REFUTED, counterexample=found, why="compiled, pair by pair"
+        )
+    return Outcome(name=str(multiplier), verdict=Verdict.PROVED, why=f"compiled, all {multiplier.pairs} pairs")
+
+
+def _by_scale(multiplier: Multiplier, text: str) -> Outcome:
+    """Prove y = a * b by SAT for every value of b, all values of a together."""
+    cut, name = multiplier.cut, str(multiplier)
+    sign = "$signed(a)" if cut.signed else "$signed({1'b0, a})"
+    wide = "$signed(y)" if cut.signed else "$signed({1'b0, y})"
     with tempfile.TemporaryDirectory(prefix="nmpu-prove-") as scratch:
         folder = Path(scratch)
-        (folder / "bench.v").write_text((multiplier.verilog if text is None else text) + bench)
-        for command in (
-            ["iverilog", "-g2005", "-s", "bench", "-o", "bench.vvp", "bench.v"],
-            ["vvp", "-n", "bench.vvp"],
-        ):
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise RuntimeError(f"{command[0]} failed: {done.stderr}")
-    if "RIGHT" in done.stdout:
-        return Outcome(name=name, verdict=Verdict.PROVED, why=f"all {multiplier.pairs} pairs")
-    wrong = done.stdout.split("WRONG", 1)[-1].split()
-    found = {"a": int(wrong[0]), "b": int(wrong[1]), "y": int(wrong[2])} if len(wrong) > 2 else {}
-    return Outcome(name=name, verdict=Verdict.REFUTED, counterexample=found, why="Icarus Verilog")
+        script = []
+        for b in range(multiplier.b.lo, multiplier.b.hi + 1):
+            shifted = " + ".join(f"(wide <<< {bit})" for bit in range(b.bit_length()) if b >> bit & 1) or "0"
+            (folder / f"scale{b}.v").write_text(
+                f"{text}module question(input [{cut.a_width - 1}:0] a, output holds);\n"
+                f"  wire signed [63:0] wide = {sign};\n  wire [{cut.y_width - 1}:0] y;\n"
+                f"  product dut(.a(a), .b({cut.b_width}'d{b}), .y(y));\n"
+                f"  wire signed [63:0] made = {wide}, sum = {shifted};\n  assign holds = made == sum;\nendmodule\n"
+            )
+            script += [
+                f"design -reset; read_verilog scale{b}.v; hierarchy -top question; proc; flatten; opt -full; wreduce",
+                f"log SCALE {b}",
+                "sat -timeout 60 -prove holds 1 -show-inputs question",
+            ]
+        log = run("\n".join(script) + "\nlog SCALE\n", folder)
+    told = log.split("\nSCALE ")[1:]
+    for b, answer in enumerate(told, multiplier.b.lo):
+        if "model found: FAIL" in answer:
+            return Outcome(name=name, verdict=Verdict.REFUTED, counterexample={"b": b}, why="SAT, scale by scale")
+    if len(told) == multiplier.b.hi - multiplier.b.lo + 1 and all("SUCCESS" in answer for answer in told):
+        return Outcome(name=name, verdict=Verdict.PROVED, why=f"SAT, all values, {len(told)} scales")
+    return Outcome(name=name, verdict=Verdict.UNDECIDED, why="out of time")

@@ -21,7 +21,6 @@ MaybeFile: TypeAlias = Path | None
 
 def write(path: Path, text: str) -> None:
     """Write text to a file, whole or not at all."""
-    from integration.zoo.files import atomic
+    from integration.zoo.files import write_text
 
-    with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(path, text)

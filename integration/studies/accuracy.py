@@ -305,8 +305,8 @@ ACCURACY = Task(
         "its standard errors are over seeds and, in brackets, over images. Worse and better: images that only FP16, "
         "or only the line, gets right, all seeds. Clipped: scales too large, offsets beyond their format, columns "
         "whose scales round to 0. Error: RMS of a layer's codes against the exact result for the same inputs, mean "
-        f"over layers, first {LAYER_IMAGES} images, output LSB. Parameters: bits stored for a column, without a "
-        "residual's."
+        f"over layers, first {LAYER_IMAGES} images, output LSB, whose size is the chain's own: it compares units on "
+        "one chain. Parameters: bits stored for a column, without a residual's."
     ),
 )  # fmt: skip
 """Accuracy of a network on a tile: rows FP32, float, FP16 and NMPU of `nmpu evaluate`, each a point of its own."""

@@ -26,7 +26,7 @@ from integration.mapping.network import ConvertedNetwork
 from integration.studies.evaluate import Evaluation, Journal, evaluate, unit_correct, worth_compiling
 from integration.studies.layers import LayerRow, layer_rows
 from integration.zoo import datasets
-from integration.zoo.files import atomic, writable
+from integration.zoo.files import write_text, writable
 from integration.zoo.trained import trained
 from sim.digital import Digital, FloatUnit, Fp16Unit, NmpuUnit
 from sim.kernels import compiler_stands
@@ -149,8 +149,7 @@ def run(request: Request, console: Console) -> None:
         document = result.summary() | {"checkpoint": str(request.checkpoint or "shipped")}
         if rows:
             document["layers"] = [asdict(row) for row in rows]
-        with atomic(request.json_file) as temporary:
-            temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        write_text(request.json_file, json.dumps(document, indent=2) + "\n")
         if journal is not None:
             journal.log.path.unlink(missing_ok=True)
 
@@ -232,8 +231,7 @@ def _loaded(request: Request, console: Console) -> None:
     console.print(table)
     if request.json_file is not None:
         document = {"network": str(request.load), "dataset": request.dataset, "images": count, "rows": rows}
-        with atomic(request.json_file) as temporary:
-            temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        write_text(request.json_file, json.dumps(document, indent=2) + "\n")
 
 
 def print_table(result: Evaluation, console: Console) -> None:

@@ -1,5 +1,6 @@
 """Files that appear whole or not at all, and the hash that names a set of images whatever its order."""
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -31,10 +32,18 @@ def atomic(path: Path) -> Iterator[Path]:
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)
         os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}; make room, or name another folder") from error
+    except OSError as error:  # others are the block's own: a download that failed
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EISDIR):
+            raise
+        raise UserError(f"cannot write {path}: {error.strerror}; make room, or name another place") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all. Errors: as `atomic`."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def writable(path: Path) -> None:

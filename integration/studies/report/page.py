@@ -31,6 +31,7 @@ def build(results: Results, comparison: Comparison | None = None) -> str:
         header=results.header,
         title=results.header["title"] or results.header["study"],
         columns=[*((key, "") for key in (*table.keys, "seeds")), *((m.title, m.unit) for m in table.measures)],
+        dot=Markup(".<wbr>"),  # a field's name may break behind its dots
         keys=len(table.keys),
         lines=[cells(table, line) for line in table.lines],
         note=table.task.note,

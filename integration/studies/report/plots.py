@@ -86,18 +86,21 @@ def draw(plot: Plot, table: Table, number: int) -> str:
     x = next((measure for measure in table.measures if measure.name == plot.x), None)
     with _figure() as figure:
         axes = figure.subplots()
+        if plot.logarithmic:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter("{x:g}")  # not a power, which would be mathematics in text
+            axes.xaxis.set_minor_formatter("")
         keys = [plot.by] if plot.by else [key for key in table.keys if key != plot.x]
         if x is None:
             _over_field(axes, plot, y, table, keys)
         else:
             _against(axes, x, y, table, [plot.by] if plot.by else list(table.keys), keys)
         axes.set_ylabel(heading(y))
-        if plot.logarithmic:
-            axes.set_xscale("log")
         axes.margins(0.06, 0.1)
         handles, labels = axes.get_legend_handles_labels()
         if 1 < len(labels) <= MOST_LINES or (labels and labels[0]):
-            columns = 1 if len(labels) > 3 or max(map(len, labels)) > 24 else len(labels)
+            longest = max(map(len, labels))
+            columns = len(labels) if len(labels) * (longest + 8) < 90 else 1 if longest < 16 else 2
             place = "outside right upper" if columns == 1 else "outside upper left"
             figure.legend(handles, labels, loc=place, ncols=columns, fontsize=8)
         return _svg(figure, number)
@@ -112,10 +115,10 @@ def _over_field(axes: Any, plot: Plot, y: Measure, table: Table, keys: list[str]
     for line in having:
         unset = "" if plot.x in line.setting or plot.x in keys else f"{plot.x} not set"
         series.setdefault(", ".join(filter(None, (_label(line, keys), unset))), []).append(line)
-    style = 0
+    known = list(dict.fromkeys(_label(line, keys) for line in table.lines))  # the same style in every plot of a page
     for label, lines in list(series.items())[:MOST_LINES]:
+        style = known.index(_label(lines[0], keys))
         colour, mark = COLOURS[style % len(COLOURS)], MARKS[style % len(MARKS)]
-        style += 1
         over = [line for line in lines if plot.x in line.setting]
         if not over:
             level = lines[0].estimates[y.name].mean
@@ -142,6 +145,7 @@ def _over_field(axes: Any, plot: Plot, y: Measure, table: Table, keys: list[str]
         axes.set_xlim(-0.6, len(categories) - 0.4)
     elif len(set(values)) <= 12:
         axes.set_xticks(sorted(set(values)), [text(value) for value in sorted(set(values))])
+        axes.tick_params(axis="x", which="minor", bottom=False)
 
 
 def front(points: Sequence[tuple[float, float]], x: Better | None, y: Better | None) -> list[int]:

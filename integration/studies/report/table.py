@@ -9,6 +9,7 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table as Printed
 
 from integration.studies.sweep.store import Results
@@ -117,7 +118,7 @@ def print_results(results: Results, folder: Path, console: Console) -> None:
     for line in table.lines[:SHOWN]:
         printed.add_row(*cells(brief, line))
     if table.lines:
-        console.print(printed)
+        _print_whole(printed, console)
     if len(table.lines) > SHOWN:
         console.print(f"{len(table.lines) - SHOWN} more lines are in the report", highlight=False, soft_wrap=True)
     if table.task.note:
@@ -128,6 +129,14 @@ def print_results(results: Results, folder: Path, console: Console) -> None:
     console.print(f"{count} of {total} points: {made}", highlight=False, soft_wrap=True)
 
 
+def _print_whole(printed: Printed, console: Console) -> None:
+    """Print a table as wide as it is where nobody's window limits it: in a file or a pipe."""
+    width = Measurement.get(console, console.options.update(max_width=1000), printed).maximum
+    if not console.is_terminal and width > console.width:
+        console = Console(file=console.file, width=width)
+    console.print(printed)
+
+
 def print_comparison(comparison: Comparison, console: Console) -> None:
     """Print ours beside a paper's."""
     printed = Printed(title="beside the paper", box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
@@ -135,7 +144,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         printed.add_column(name, justify="right" if name else "left", overflow="fold")
     for row in comparison.rows:
         printed.add_row(*row)
-    console.print(printed)
+    _print_whole(printed, console)
     console.print(comparison.source, style="dim", highlight=False, soft_wrap=True)
 
 

@@ -14,7 +14,7 @@ from integration.studies.sweep.job import Executor, InProcess, Job
 from integration.studies.sweep.store import Results, Store
 from integration.studies.sweep.study import LIMIT, Study, overlaid
 from integration.studies.sweep.task import Code, Task, code_of, find
-from integration.zoo.files import atomic
+from integration.zoo.files import write_text
 
 
 @dataclass(slots=True, kw_only=True)
@@ -172,6 +172,5 @@ def write(folder: Path, study: Study, code: Code, points: list[Point], kept: Sto
     store.write_lines(folder / store.RESULTS, [header, *records])
     beside = {"format": "nmpu runs", "version": store.LAYOUT, "runs": kept.runs}
     store.write_lines(folder / store.RUNS, [beside, *times])
-    with atomic(folder / "study.toml") as temporary:
-        temporary.write_text(study.text, encoding="utf-8")
+    write_text(folder / "study.toml", study.text)
     return store.read_results(folder)

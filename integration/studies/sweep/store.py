@@ -27,7 +27,7 @@ from golden_model.errors import UserError
 from integration.studies.log import Log
 from integration.studies.sweep.job import Outcome
 from integration.studies.sweep.task import Row
-from integration.zoo.files import atomic
+from integration.zoo.files import write_text
 
 LAYOUT = 1
 """Version of the layout of all these files."""
@@ -119,9 +119,7 @@ def processor() -> str:
 
 def write_lines(path: Path, records: Iterable[Any]) -> None:
     """Write JSON lines, whole or not at all."""
-    with atomic(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        for record in records:
-            file.write(json.dumps(record, sort_keys=True, allow_nan=False) + "\n")
+    write_text(path, "".join(json.dumps(record, sort_keys=True, allow_nan=False) + "\n" for record in records))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,7 +79,7 @@ class Page(HTMLParser):
             outside = name in ("src", "href", "xlink:href", "action", "data") and not str(value).startswith("#")
             if outside or name.startswith("on"):
                 self.loads.append(f"{tag} {name}={value}")
-        if tag not in ("meta", "br", "link"):
+        if tag not in ("meta", "br", "wbr", "link"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:

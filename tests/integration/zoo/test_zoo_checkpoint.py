@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -126,10 +128,10 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     before = path.read_bytes()
 
     def fail(*_: object, **__: object) -> None:
-        raise OSError("disk full")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(np.lib.format, "write_array", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(UserError, match="No space left on device; make room"):
         checkpoint.save_state(path, model.state_dict())
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["net.npz"]

@@ -26,7 +26,7 @@ from integration.mapping.network import ConvertedNetwork
 from integration.studies.evaluate import Evaluation, Journal, evaluate, unit_correct, worth_compiling
 from integration.studies.layers import LayerRow, layer_rows
 from integration.zoo import datasets
-from integration.zoo.files import write_text, writable
+from integration.zoo.files import writable, write_text
 from integration.zoo.trained import trained
 from sim.digital import Digital, FloatUnit, Fp16Unit, NmpuUnit
 from sim.kernels import compiler_stands

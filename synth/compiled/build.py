@@ -115,7 +115,7 @@ def library(
     source = (HERE / f"{driver}.cc").read_text()
     header = _header(engine, top, ports, constants)
     tool = compiler()
-    maker = yowasp.version() if engine is Engine.CXXRTL else _version("verilator")
+    maker = yowasp.tool() if engine is Engine.CXXRTL else _version("verilator")
     parts = (text, source, header, PASSES, tool, _version(tool), maker, _processor(), *OPTIMISE)
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
     kept = cache() / f"{top}-{engine.value}-{key}.so"

@@ -124,10 +124,10 @@ def _width(of: Range) -> int:
 
 
 def _inside(name: str, of: Range) -> str:
-    return f"{name} >= {_constant(of.lo)} && {name} <= {_constant(of.hi)}"
+    return f"{name} >= {constant(of.lo)} && {name} <= {constant(of.hi)}"
 
 
-def _constant(value: int) -> str:
+def constant(value: int) -> str:
     """Return a wide signed constant."""
     return f"{'-' if value < 0 else ''}{WIDE}'sd{abs(value)}"
 

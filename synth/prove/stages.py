@@ -11,7 +11,7 @@ from hdl.nmpu.affine import Affine, Multiply
 from hdl.nmpu.final import AddResidual, BatchNormAdd, BatchNormMultiply, Relu, Requantise, ResidualMultiply
 from hdl.nmpu.stage import Stage
 from synth.prove.chain import chain
-from synth.prove.obligation import Obligation, _constant
+from synth.prove.obligation import Obligation, constant
 
 _MODES = {Rounding.FLOOR: 0, Rounding.HALF_UP: 1, Rounding.HALF_EVEN: 2, Rounding.HALF_AWAY: 3}
 """The specification's numbers of the roundings."""
@@ -109,8 +109,8 @@ def accumulate(config: NmpuConfig, stages: list[Stage] | None = None) -> Obligat
             "total": "total_w",
             "received": "received_w" if config.partial_sum else "128'sd0",
             "rounded": "rounded" if "rounded" in part.inputs else "1'b1",
-            "low": _constant(config.sum_range.lo),
-            "high": _constant(config.sum_range.hi),
+            "low": constant(config.sum_range.lo),
+            "high": constant(config.sum_range.hi),
         },
         outputs=outputs,
         # a tile that receives is rounded: the unit passes 0 where it does not receive
@@ -196,8 +196,8 @@ def requantise(config: NmpuConfig, stages: list[Stage] | None = None) -> Obligat
         inputs={
             "total": "total_w",
             "relu_after": "relu_after" if "relu_after" in part.inputs else "1'b0",
-            "low": _constant(limits.lo),
-            "high": _constant(limits.hi),
+            "low": constant(limits.lo),
+            "high": constant(limits.hi),
         },
         outputs={"code": "code", "saturated": "saturated"},
     )

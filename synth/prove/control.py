@@ -1,23 +1,29 @@
-"""No word is lost, doubled or reordered, whatever the stalls: bounded, by SAT, with the arithmetic abstracted.
+"""No word is lost, doubled or reordered, whatever the stalls; with the arithmetic abstracted, for runs of any length.
 
-Every stage is replaced by a box whose outputs are all ones where any of its numbers is not 0, so that a word arrives
-not 0 exactly where it, or a parameter that it met on its way, was not 0. One word, whose number the solver chooses, is
-not 0, all others are; one column that it chooses has parameters that are not 0, all others 0. A checker counts words
-and expects the marked one at its number, every word with its own column's parameters in every stage, held while it
-waits, and `idle` only where nothing is under way. Since the control sees no data, what holds of any marked word holds
-of all. One lane stands for all, which share their control.
+Every stage is replaced by a box whose outputs are all ones where any of its numbers is not 0. Then, by SAT:
 
-From the first cycle on, up to a depth of cycles; assumed are a reset in the first cycle and none later, then one write
-of the layer registers and one of a column, and none later. A trace that ends with a word leaving after it had to wait
-shows that under these assumptions words do get through.
+steps    from every state whatever, in one cycle: `i.ready` falls only where the output is valid and not ready, and then
+         nothing in the unit changes; where the output is not valid, `o.ready` changes nothing; what stands at the output
+         depends on the state alone; a reset leaves no word under way.
+window   from every state whatever, in as many cycles as the latency in which the pipeline moves on: the word offered in
+         the first cycle, and no other, is at the output in the last, ones exactly where it or the parameters of its own
+         column are; the word counter counts offered words modulo the columns; the flag of its column is up; `idle`
+         tells that none is under way and the next is word 0.
+trace    from a reset on, a marked word gets to the output and leaves after a stall: what is assumed can happen.
+
+By `steps`, a run with stalls is one without, some cycles of it repeated; by `window`, every word of that comes out once,
+in its place, with its own column's parameters in every stage. Assumed: no reset, no write of parameters or layer
+registers while a word is under way. One lane stands for all, which share their control.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,112 +56,151 @@ class _Colours(Boxes):
         return made
 
 
-def coloured(config: NmpuConfig) -> str:
-    """Return the RTLIL of one lane of a unit with its arithmetic abstracted."""
-    unit = Nmpu(dataclasses.replace(config, units=1))
+def coloured(config: NmpuConfig, kind: type[Nmpu] = Nmpu) -> str:
+    """Return the RTLIL of one lane of a unit with its arithmetic abstracted; `kind` stands in for the unit."""
+    unit = kind(dataclasses.replace(config, units=1))
     unit.schedule = _Colours(unit.schedule)  # type: ignore[assignment]  # in the place of the schedule, as far as used
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnusedElaboratable)
         return str(rtlil.convert(unit, name="nmpu", emit_src=False))
 
 
-_CHECKER = """module checker(
-  input clk, valid, ready, input [{b}:0] number, input [{cb}:0] column, output holds, waited
-);
-  reg [1:0] phase = 0;
-  reg [{cb}:0] chosen = 0, at = 0, left = 0;
-  reg [{b}:0] sent = 0, got = 0, marked = 0;
-  reg stalled = 0, ever = 0, held = 0;
-  wire i_ready, o_valid, idle;
-  wire [{ow}:0] out;
-  wire running = phase == 3;
-  wire colour = sent == marked, expected = got == marked || chosen == left + 1;
-  wire write = phase == 2 && column < {columns};
-  nmpu unit(
-    .clk(clk), .rst(phase == 0), .i__valid(running && valid), .i__payload({{{iw}{{colour}}}}), .i__ready(i_ready),
-    .o__valid(o_valid), .o__ready(ready), .o__payload(out), .write__en(write), .write__column(column),
-    .write__mask({{{mw}{{1'b1}}}}), .write__data({{{dw}{{1'b1}}}}), .layer__en(phase == 1){layer}, .idle(idle));
-  wire accept = running && valid && i_ready, leave = o_valid && ready;
-  assign holds = !running || (
-       (!leave || (got < sent && (out != 0) == expected))
-    && (!stalled || (o_valid && (out != 0) == held))
-    && (i_ready == (!o_valid || ready))
-    && (!idle || (got == sent && at == 0))
-    && (sent - got <= {latency}));
-  assign waited = running && leave && ever && out != 0;
-  always @(posedge clk) begin
-    phase <= running ? phase : phase + 1;
-    if (phase == 1) marked <= number;
-    if (write) chosen <= column + 1;
-    if (accept) begin
-      sent <= sent + 1;
-      at <= at == {columns} - 1 ? 0 : at + 1;
-    end
-    if (leave) begin
-      got <= got + 1;
-      left <= left == {columns} - 1 ? 0 : left + 1;
-    end
-    stalled <= o_valid && !ready;
-    held <= out != 0;
-    ever <= ever || (o_valid && !ready);
-  end
-endmodule
-"""
+SPECIFICATION = Path(__file__).resolve().parents[1] / "spec" / "control.v"
+"""The specification, written by hand."""
 
 
 def prove_control(config: NmpuConfig, *, seconds: int = 60, text: str | None = None) -> Outcome:
-    """Prove the control of a configuration up to a depth in which a whole vector and three words more can pass.
-
-    `text` stands in for the RTLIL of `coloured(config)`.
-    """
+    """Prove the control of a configuration. `text` stands in for the RTLIL of `coloured(config)`."""
     one = dataclasses.replace(config, units=1)
     latency = Schedule(one).latency
-    depth = 3 + latency + one.columns + 3  # start, a vector all the way through, three stalls or words more
     with tempfile.TemporaryDirectory(prefix="nmpu-prove-") as scratch:
         folder = Path(scratch)
         (folder / "unit.il").write_text(coloured(config) if text is None else text)
-        widths = _widths((folder / "unit.il").read_text())
-        registers = widths.get("layer__data", 0)
-        # `last` is the highest of the layer registers, where there is one; the others are 0
-        layer = 1 << (registers - 1) if one.partial_sum else 0
-        (folder / "checker.v").write_text(
-            _CHECKER.format(
-                cb=one.columns.bit_length(),
-                b=depth.bit_length() - 1,
-                iw=widths["i__payload"],
-                ow=widths["o__payload"] - 1,
-                mw=widths["write__mask"],
-                dw=widths["write__data"],
-                layer=f", .layer__data({registers}'d{layer})" if registers else "",
-                columns=one.columns,
-                latency=latency,
-            )
-        )
-        steps = f"-seq 1 -set-init-zero -maxsteps {depth} -timeout {seconds}"
-        log = run(
-            "read_rtlil unit.il; read_verilog checker.v; hierarchy -top checker; proc; flatten; memory; opt -full\n"
-            "dffunmap; opt -full; opt_clean\n"
-            "log PROOF\n"
-            f"sat -tempinduct -tempinduct-baseonly {steps} -prove holds 1 -show-ports checker\n"
-            "log COVER\n"
-            f"sat -seq {depth} -set-init-zero -timeout {seconds} -set-at {depth} waited 1 -show-ports checker\n",
+        run(
+            "read_rtlil unit.il; hierarchy -top nmpu; proc; flatten; memory; opt -full; dffunmap; opt_expr; opt_clean\n"
+            "expose w:word\n"
+            "setattr -unset init w:*; write_rtlil flat.il; write_json flat.json\n",
             folder,
         )
-    proof, cover = log[log.index("\nPROOF") : log.index("\nCOVER")], log[log.index("\nCOVER") :]
-    name = "control"
-    if "SAT proof finished" in proof and "FAIL" in proof:
-        steps_ = re.findall(r"^\s+(\d+)\s+\\(valid|number|ready|column)\s+(\d+)", proof, re.MULTILINE)
-        trace = {f"{port}@{step}": int(value) for step, port, value in steps_}
-        return Outcome(name=name, verdict=Verdict.REFUTED, counterexample=trace, why="bounded, SAT")
-    if "Reached maximum number of time steps -> proved base case" not in proof:
-        return Outcome(name=name, verdict=Verdict.UNDECIDED, why="out of time")
-    if "model found" not in cover or "no model found" in cover:
-        return Outcome(name=name, verdict=Verdict.UNDECIDED, why="no word reaches the output after a stall")
-    return Outcome(name=name, verdict=Verdict.PROVED, why=f"bounded: {depth} cycles, all stalls; covered")
+        flat = (folder / "flat.il").read_text()
+        ports = json.loads((folder / "flat.json").read_text())["modules"]["nmpu"]["ports"]
+        widths = {name: len(port["bits"]) for name, port in ports.items()}
+        cut, registers = _cut(flat)
+        (folder / "cut.il").write_text(cut)
+        (folder / "steps.v").write_text("\n".join(_steps(widths, registers)))
+        (folder / "control.v").write_text(SPECIFICATION.read_text(encoding="utf-8"))
+        defines = "-DCOUNTED " * ("word" in widths) + "-DLAYERED " * ("layer__data" in widths)
+        numbers = {
+            "COLUMNS": one.columns,
+            "CB": widths["write__column"],
+            "IW": widths["i__payload"],
+            "OW": widths["o__payload"],
+            "MW": widths["write__mask"],
+            "DW": widths["write__data"],
+            "LW": widths.get("layer__data", 1),
+            # `last` is the highest of the layer registers; where it is 0, batch norm passes a sum as it is
+            "LAST": 1 << (widths["layer__data"] - 1) if one.partial_sum else 0,
+        }
+        window = numbers | {"L": latency, "WB": widths.get("word", 1)}
+        log = run(
+            "read_rtlil cut.il; read_verilog steps.v; hierarchy -top steps; flatten; opt -full; opt_clean\n"
+            f"log STEPS\nsat -timeout {seconds} -prove holds 1 -show-inputs steps\n"
+            f"design -reset; read_rtlil flat.il; read_verilog {defines} control.v\n"
+            f"{_set(window, 'window')}; hierarchy -top window; proc; flatten; opt -full; dffunmap; opt_expr; opt_clean\n"
+            f"log WINDOW\nsat -timeout {seconds} -seq {one.columns + latency + 2} -prove holds 1 -show-inputs window\n"
+            f"log REACHED\nsat -timeout {seconds} -seq {one.columns + latency + 2}"
+            f" -set-at {one.columns + latency + 2} reached 1 window\n"
+            f"design -reset; read_rtlil flat.il; read_verilog {defines} control.v\n"
+            f"{_set(numbers, 'trace')}; hierarchy -top trace; proc; flatten; opt -full; dffunmap; opt_expr; opt_clean\n"
+            f"log TRACE\nsat -timeout {seconds} -seq {latency + 6} -set-init-zero -set-at {latency + 6} reached 1 trace\n"
+            "log END\n",
+            folder,
+        )
+    told = dict(re.findall(r"^(STEPS|WINDOW|REACHED|TRACE)$(.*?)(?=^[A-Z]+$)", log, re.MULTILINE | re.DOTALL))
+    for question in ("STEPS", "WINDOW"):
+        if "model found: FAIL" in told[question]:
+            return Outcome(
+                name="control",
+                verdict=Verdict.REFUTED,
+                counterexample=_counterexample(told[question]),
+                why=f"{question.lower()}, SAT",
+            )
+        if "no model found: SUCCESS" not in told[question]:
+            return Outcome(name="control", verdict=Verdict.UNDECIDED, why=f"{question.lower()}: out of time")
+    for question in ("REACHED", "TRACE"):
+        if "SAT solving finished - model found" not in told[question]:
+            return Outcome(name="control", verdict=Verdict.UNDECIDED, why="no word gets to the output: nothing is asked")
+    return Outcome(name="control", verdict=Verdict.PROVED, why="SAT, every state, all stalls; covered")
 
 
-def _widths(text: str) -> dict[str, int]:
-    """Return the widths of the top module's ports."""
-    module = text[text.index("module \\nmpu\n") :]
-    found = re.findall(r"^  wire width (\d+) (?:input|output) \d+ .*?\\(\w+)$", module, re.MULTILINE)
-    return {name: int(width) for width, name in found}
+def _set(numbers: dict[str, int], module: str) -> str:
+    """Return the command that sets the parameters of a module."""
+    return "chparam " + " ".join(f"-set {name} {value}" for name, value in numbers.items()) + f" {module}"
+
+
+def _counterexample(told: str) -> dict[str, int]:
+    """Return the inputs that Yosys shows, of a run as `name@cycle`; what is 0 is left out."""
+    found = re.findall(r"^ +(\d+ )? *\\(\w+) +(\d+) ", told[told.index("model found: FAIL") :], re.MULTILINE)
+    return {f"{name}@{step.strip()}" if step else name: int(value) for step, name, value in found if int(value)}
+
+
+_FLOP = re.compile(r"^  cell \$dff (\S+)\n((?:    (?:parameter|attribute|connect) .*\n)*)  end\n", re.MULTILINE)
+
+
+def _cut(flat: str) -> tuple[str, dict[str, int]]:
+    """Return the RTLIL with every flip-flop replaced by an input (what it holds) and an output (what it takes).
+
+    The ports are `NAME_holds` and `NAME_takes`; the second value is the width by name.
+    """
+    registers: dict[str, int] = {}
+    free = 100000  # behind the numbers of the ports that are there
+
+    def ends(flop: re.Match[str]) -> str:
+        told = dict(re.findall(r"(?:parameter|connect) \\(\w+) (.+)", flop.group(2)))
+        name = re.sub(r"\W+", "_", told["Q"]).strip("_")
+        while name in registers:
+            name += "_"
+        width = registers[name] = int(told["WIDTH"], 0)
+        position = free + 2 * len(registers)
+        return (
+            f"  wire width {width} input {position} \\{name}_holds\n"
+            f"  wire width {width} output {position + 1} \\{name}_takes\n"
+            f"  connect {told['Q']} \\{name}_holds\n  connect \\{name}_takes {told['D']}\n"
+        )
+
+    return _FLOP.sub(ends, flat), registers
+
+
+def _steps(widths: dict[str, int], registers: dict[str, int]) -> Iterator[str]:
+    """Return the lines of the question on one cycle: module `steps`, output `holds`.
+
+    Four copies of the unit: `now`; `ready`, the same but for o.ready = 1; `still`, the same state with all inputs 0;
+    `next`, in the state behind `now`.
+    """
+    given = [n for n in widths if n not in ("clk", "i__ready", "o__valid", "o__payload", "flags", "idle", "word")]
+    yield f"module steps({', '.join(given + [f'{name}_holds' for name in registers])}, holds);"
+    yield "  output holds;"
+    for name in given:
+        yield f"  input [{widths[name] - 1}:0] {name};"
+    for name, width in registers.items():
+        yield f"  input [{width - 1}:0] {name}_holds;"
+    for copy in ("now", "ready", "still", "next"):
+        yield f"  wire {copy}_i_ready, {copy}_valid, {copy}_idle; wire [{widths['o__payload'] - 1}:0] {copy}_out;"
+        ports = [f".i__ready({copy}_i_ready), .o__valid({copy}_valid), .o__payload({copy}_out), .idle({copy}_idle)"]
+        for name in given:
+            value = name if copy in ("now", "ready") else f"{widths[name]}'d0"
+            ports.append(f".{name}({'1' + chr(39) + 'b1' if (copy, name) == ('ready', 'o__ready') else value})")
+        for name, width in registers.items():
+            yield f"  wire [{width - 1}:0] {copy}_{name};"
+            ports.append(f".{name}_holds({'now_' + name if copy == 'next' else name + '_holds'})")
+            ports.append(f".{name}_takes({copy}_{name})")
+        yield f"  nmpu unit_{copy}({', '.join(ports)});"
+    same = " && ".join(f"now_{name} == {name}_holds" for name in registers)
+    alike = " && ".join(f"now_{name} == ready_{name}" for name in registers)
+    yield "  wire stalled = now_valid && !o__ready, quiet = !rst && !write__en && !layer__en;"
+    yield f"  wire kept = {same};"
+    yield f"  wire alike = {alike};"
+    yield "  assign holds = now_i_ready == !stalled && (!stalled || !quiet || kept) && (now_valid || alike)"
+    yield "    && now_valid == still_valid && now_out == still_out && now_idle == still_idle"
+    yield "    && (!rst || (next_idle && !next_valid));"
+    yield "endmodule"

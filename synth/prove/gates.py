@@ -1,7 +1,7 @@
 """A combinational module as C++ over words of many lanes: every bit of a port is a word, every gate one operation.
 
-Yosys maps the Verilog to gates with two or three inputs; one evaluation of the C++ then works on 512 different inputs at
-a time. What runs is the gates that a mapping makes of the hardware's operators, not the operators of the language.
+Yosys maps the Verilog to gates with two or three inputs; one evaluation of the C++ then works on 512 different inputs
+at a time. What runs is the gates that a mapping makes of the hardware's operators, not the operators of the language.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ _GATES = {
 def compiled(text: str, top: str, driver: Path, constants: Mapping[str, int]) -> ctypes.CDLL:
     """Return a driver compiled with the module `top` of a Verilog text; compiled once, then kept by its content.
 
-    The driver includes `model.h`: the numbers `constants`, and `static void TOP(const V *inputs..., V *outputs...)`, one
-    argument a port in the order of their names' positions in the module.
+    The driver includes `model.h`: the numbers `constants`, and the function TOP(const V *input, ..., V *output, ...),
+    one argument a port, in the order in which the module declares them.
 
     Raises UserError without Yosys, without a compiler, or where the cache cannot be written.
     """

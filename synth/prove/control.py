@@ -2,18 +2,18 @@
 
 Every stage is replaced by a box whose outputs are all ones where any of its numbers is not 0. Then, by SAT:
 
-steps    from every state whatever, in one cycle: `i.ready` falls only where the output is valid and not ready, and then
-         nothing in the unit changes; where the output is not valid, `o.ready` changes nothing; what stands at the output
+steps    from every state, in one cycle: `i.ready` falls only where the output is valid and not ready, and then nothing
+         in the unit changes; where the output is not valid, `o.ready` changes nothing; what stands at the output
          depends on the state alone; a reset leaves no word under way.
-window   from every state whatever, in as many cycles as the latency in which the pipeline moves on: the word offered in
-         the first cycle, and no other, is at the output in the last, ones exactly where it or the parameters of its own
+window   from every state, in as many cycles as the latency in which the pipeline moves on: the word offered in the
+         first cycle, and no other, is at the output in the last, ones exactly where it or the parameters of its own
          column are; the word counter counts offered words modulo the columns; the flag of its column is up; `idle`
          tells that none is under way and the next is word 0.
 trace    from a reset on, a marked word gets to the output and leaves after a stall: what is assumed can happen.
 
-By `steps`, a run with stalls is one without, some cycles of it repeated; by `window`, every word of that comes out once,
-in its place, with its own column's parameters in every stage. Assumed: no reset, no write of parameters or layer
-registers while a word is under way. One lane stands for all, which share their control.
+By `steps`, a run with stalls is one without in which some cycles are repeated; by `window`, every word of that comes
+out once, in its place, with its own column's parameters in every stage. Assumed: no reset, and no write of parameters
+or layer registers, while a word is under way. One lane stands for all, which share their control.
 """
 
 from __future__ import annotations
@@ -102,18 +102,17 @@ def prove_control(config: NmpuConfig, *, seconds: int = 60, text: str | None = N
             "LAST": 1 << (widths["layer__data"] - 1) if one.partial_sum else 0,
         }
         window = numbers | {"L": latency, "WB": widths.get("word", 1)}
+        last, passes = one.columns + latency + 2, "flatten; opt -full; dffunmap; opt_expr; opt_clean"
+        read = f"design -reset; read_rtlil flat.il; read_verilog {defines} control.v"
         log = run(
-            "read_rtlil cut.il; read_verilog steps.v; hierarchy -top steps; flatten; opt -full; opt_clean\n"
+            f"read_rtlil cut.il; read_verilog steps.v; hierarchy -top steps; {passes}\n"
             f"log STEPS\nsat -timeout {seconds} -prove holds 1 -show-inputs steps\n"
-            f"design -reset; read_rtlil flat.il; read_verilog {defines} control.v\n"
-            f"{_set(window, 'window')}; hierarchy -top window; proc; flatten; opt -full; dffunmap; opt_expr; opt_clean\n"
-            f"log WINDOW\nsat -timeout {seconds} -seq {one.columns + latency + 2} -prove holds 1 -show-inputs window\n"
-            f"log REACHED\nsat -timeout {seconds} -seq {one.columns + latency + 2}"
-            f" -set-at {one.columns + latency + 2} reached 1 window\n"
-            f"design -reset; read_rtlil flat.il; read_verilog {defines} control.v\n"
-            f"{_set(numbers, 'trace')}; hierarchy -top trace; proc; flatten; opt -full; dffunmap; opt_expr; opt_clean\n"
-            f"log TRACE\nsat -timeout {seconds} -seq {latency + 6} -set-init-zero -set-at {latency + 6} reached 1 trace\n"
-            "log END\n",
+            f"{read}; {_set(window, 'window')}; hierarchy -top window; proc; {passes}\n"
+            f"log WINDOW\nsat -timeout {seconds} -seq {last} -prove holds 1 -show-inputs window\n"
+            f"log REACHED\nsat -timeout {seconds} -seq {last} -set-at {last} reached 1 window\n"
+            f"{read}; {_set(numbers, 'trace')}; hierarchy -top trace; proc; {passes}\n"
+            f"log TRACE\nsat -timeout {seconds} -seq {latency + 6} -set-init-zero"
+            f" -set-at {latency + 6} reached 1 trace\nlog END\n",
             folder,
         )
     told = dict(re.findall(r"^(STEPS|WINDOW|REACHED|TRACE)$(.*?)(?=^[A-Z]+$)", log, re.MULTILINE | re.DOTALL))
@@ -129,7 +128,9 @@ def prove_control(config: NmpuConfig, *, seconds: int = 60, text: str | None = N
             return Outcome(name="control", verdict=Verdict.UNDECIDED, why=f"{question.lower()}: out of time")
     for question in ("REACHED", "TRACE"):
         if "SAT solving finished - model found" not in told[question]:
-            return Outcome(name="control", verdict=Verdict.UNDECIDED, why="no word gets to the output: nothing is asked")
+            return Outcome(
+                name="control", verdict=Verdict.UNDECIDED, why="no word gets to the output: nothing is asked"
+            )
     return Outcome(name="control", verdict=Verdict.PROVED, why="SAT, every state, all stalls; covered")
 
 

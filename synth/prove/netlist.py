@@ -83,13 +83,13 @@ class Boxes:
         return made
 
 
-def prove_netlist(config: NmpuConfig) -> Outcome:
-    """Compare the shipped text of a configuration with its boxed netlist."""
+def prove_netlist(config: NmpuConfig, text: str | None = None) -> Outcome:
+    """Compare the shipped text of a configuration with its boxed netlist; `text` stands in for the shipped one."""
     with tempfile.TemporaryDirectory(prefix="nmpu-prove-") as scratch:
         folder = Path(scratch)
-        (folder / "shipped.v").write_text(elaborate("nmpu", config))
-        text, boxes = boxed(config)
-        (folder / "boxed.il").write_text(text)
+        (folder / "shipped.v").write_text(elaborate("nmpu", config) if text is None else text)
+        parts, boxes = boxed(config)
+        (folder / "boxed.il").write_text(parts)
         passes = "; ".join(PASSES[:-1])
         run(
             f"read_rtlil boxed.il; hierarchy -top nmpu; setattr -mod -set keep_hierarchy 1 nmpu.store\n"

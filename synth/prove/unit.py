@@ -5,7 +5,7 @@
       lie in the ranges that the next group takes (`stages`), in every rounding mode;
 (iii) the shipped Verilog is those stages and what lies between them, cell by cell (`netlist`);
 (iv)  what lies between them loses, doubles and reorders no word under any stall, and brings every word its own column's
-      parameters in every stage, up to a depth (`control`).
+      parameters in every stage, for runs of any length (`control`).
 
 (i) and (ii) give the formula of a lane, (iii) and (iv) that the unit computes it for every word. UNDECIDED fails.
 """
@@ -22,15 +22,17 @@ from rich.console import Console
 
 from golden_model.fixed import Rounding
 from golden_model.nmpu_config import NmpuConfig
+from synth.prove import planted, planted_control
 from synth.prove.control import prove_control
 from synth.prove.multipliers import Multiplier, prove_multiplier
 from synth.prove.netlist import prove_netlist
 from synth.prove.obligation import Obligation, Outcome, Verdict, prove
-from synth.prove.planted import PLANTED, refutations
 from synth.prove.stages import obligations
 
 WORKERS = 2
 """Processes at a time."""
+SHOWN = 8
+"""Numbers of a counterexample that are printed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +56,7 @@ class Proof:
 def prove_nmpu(configs: Mapping[str, NmpuConfig]) -> Proof:
     """Prove configurations, each in every rounding mode.
 
-    Raises UserError where Yosys or Icarus Verilog is missing.
+    Raises UserError where Yosys or a C++ compiler is missing.
     """
     started = time.monotonic()
     multipliers: dict[str, Multiplier] = {}
@@ -62,7 +64,6 @@ def prove_nmpu(configs: Mapping[str, NmpuConfig]) -> Proof:
     with ProcessPoolExecutor(WORKERS) as pool:
         for name, config in sorted(configs.items(), key=lambda item: -item[1].units):  # the longest first
             jobs.append((name, pool.submit(_netlist, config)))
-            jobs.append((name, pool.submit(_control, config)))
         asked: set[tuple[str, str]] = set()
         for name, config in configs.items():
             questions = []
@@ -76,12 +77,15 @@ def prove_nmpu(configs: Mapping[str, NmpuConfig]) -> Proof:
                     multipliers.setdefault(repr(multiplier), multiplier)
             if questions:
                 jobs.append((name, pool.submit(_stages, questions)))
-        jobs += [("all", pool.submit(_multiplier, multiplier)) for multiplier in multipliers.values()]
-        planted = pool.submit(refutations)
+            jobs.append((name, pool.submit(_control, config)))
+        for multiplier in sorted(multipliers.values(), key=lambda each: -each.pairs):
+            jobs.append(("all", pool.submit(_multiplier, multiplier)))
+        faults = [pool.submit(planted.refutations), pool.submit(planted_control.refutations)]
         order = [*configs, "all"]
         rows = [(name, outcome) for name, job in jobs for outcome in job.result()]
         rows.sort(key=lambda row: order.index(row[0]))
-        return Proof(rows=tuple(rows), planted=tuple(planted.result()), seconds=time.monotonic() - started)
+        refuted = tuple(outcome for fault in faults for outcome in fault.result())
+        return Proof(rows=tuple(rows), planted=refuted, seconds=time.monotonic() - started)
 
 
 def _questions(config: NmpuConfig) -> Iterator[tuple[Rounding, Obligation]]:
@@ -114,16 +118,17 @@ def print_proof(proof: Proof, console: Console) -> None:
         console.print(f"{name:18} {outcome.name:34} {outcome.verdict.value:10} {outcome.why}", highlight=False)
         if outcome.counterexample:
             console.print(f"{'':18} {_values(outcome)}", highlight=False)
-    console.print("\nPlanted faults, one or more in every stage:", highlight=False)
+    console.print("\nPlanted faults, one or more in every stage, and in the control:", highlight=False)
     for outcome in proof.planted:
         console.print(f"{outcome.verdict.value:10} {outcome.name}: {_values(outcome)}", highlight=False)
     verdicts = [outcome.verdict for _, outcome in proof.rows]
     counted = ", ".join(f"{verdicts.count(verdict)} {verdict.value}" for verdict in Verdict)
     refuted = sum(outcome.verdict is Verdict.REFUTED for outcome in proof.planted)
     console.print(
-        f"\n{counted}; {refuted} of {len(PLANTED)} planted faults refuted; {proof.seconds:.0f} s", highlight=False
+        f"\n{counted}; {refuted} of {len(proof.planted)} planted faults refuted; {proof.seconds:.0f} s", highlight=False
     )
 
 
 def _values(outcome: Outcome) -> str:
-    return ", ".join(f"{name} = {value}" for name, value in outcome.counterexample.items())
+    told = [f"{name} = {value}" for name, value in outcome.counterexample.items()]
+    return ", ".join(told[:SHOWN]) + (f" and {len(told) - SHOWN} more" if len(told) > SHOWN else "")

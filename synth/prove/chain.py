@@ -52,7 +52,7 @@ def chain(stages: Sequence[Stage]) -> Part:
         warnings.simplefilter("ignore", UnusedElaboratable)
         component = Chain(stages)
         text = rtlil.convert(component, name=TOP, emit_src=False)
-    text, cuts = _cut_products(text)
+    text, cuts = cut_products(text)
     outputs = {port: component.ranges[name] for port, name in component.made_names.items()}
     return Part(text=text, inputs=component.given_ranges, outputs=outputs, cuts=cuts)
 
@@ -96,7 +96,7 @@ class Chain(wiring.Component):  # type: ignore[misc]  # Amaranth ships no types:
 _PRODUCT = re.compile(r"^  cell \$mul (\S+)\n((?:    (?:parameter|connect|attribute) .*\n)*)  end\n", re.MULTILINE)
 
 
-def _cut_products(text: str) -> tuple[str, tuple[Cut, ...]]:
+def cut_products(text: str) -> tuple[str, tuple[Cut, ...]]:
     """Return the RTLIL with every multiplier replaced by two outputs (its operands) and an input (its product)."""
     cuts: list[Cut] = []
     ports = max((int(number) for number in re.findall(r"(?:input|output) (\d+)", text)), default=0) + 1

@@ -44,7 +44,7 @@ def prove_mapped(verilog: str, library: Library, netlist: Netlist, *, seconds: i
         states = {side: _states(module) for side, module in sides.items()}
         both = _pairs(sides["design"], states["design"], states["mapped"])
         inverting = _inverting(library, netlist)
-        inverted = {pair["mapped"] for pair in both if pair["mapped"].removeprefix(_FLAT).rpartition(".")[0] in inverting}
+        inverted = {cell for cell in states["mapped"].values() if _INSTANCE.sub(r"\1\2", cell) in inverting}
         _cut(sides, states, both, inverted)
         for side, module in sides.items():
             (folder / f"{side}.json").write_text(json.dumps({"creator": "cut", "modules": {side: module}}))
@@ -75,8 +75,8 @@ def prove_mapped(verilog: str, library: Library, netlist: Netlist, *, seconds: i
 
 _SIDES = ("design", "mapped")
 _FLOPS = frozenset({"$_DFF_P_", "$_DFF_N_"})
-_FLAT = "$flatten\\"
-"""What stands in front of the name of a cell that was in another."""
+_INSTANCE = re.compile(r"(?:\$flatten\\)?(.*)(\$_[A-Z]+_[A-Z0-9]+_)(?:\..*)?$")
+"""Name of a flip-flop: the bit that it holds, what Yosys put behind it, and what is inside the cell."""
 _UNUSED = 1 << 28
 """Bits from here on are not in use."""
 
@@ -97,7 +97,7 @@ def _states(module: Any) -> dict[str, str]:
     states = {}
     for name, cell in module["cells"].items():
         if cell["type"] in _FLOPS:
-            instance = re.match(r"(?:\$flatten\\)?(.*)\$_[A-Z]+_[A-Z0-9]+_(\.|$)", name)
+            instance = _INSTANCE.match(name)
             for each in names.get(cell["connections"]["Q"][0], []) if instance is None else [instance.group(1)]:
                 states[each] = name
     return states

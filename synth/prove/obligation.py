@@ -8,6 +8,7 @@ part assumes). Yosys' `sat` proves `holds`, or shows inputs for which it is 0.
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -69,6 +70,8 @@ class Obligation:
     """What the operands of each cut multiplier can be; their products are then in the product of the ranges."""
     assumed: str = "1'b1"
     """What else the inputs obey, as an expression: what the parts in front make sure of."""
+    specification: Path = SPECIFICATION
+    """File of the module."""
 
     @property
     def verilog(self) -> str:
@@ -139,13 +142,14 @@ def prove(obligations: Sequence[Obligation], *, seconds: int = 60) -> Iterator[O
     """
     with tempfile.TemporaryDirectory(prefix="nmpu-prove-") as scratch:
         folder = Path(scratch)
-        (folder / "spec.v").write_text(SPECIFICATION.read_text(encoding="utf-8"))
+        for each in obligations:
+            shutil.copyfile(each.specification, folder / each.specification.name)
         lines = []
         for number, each in enumerate(obligations):
             (folder / f"part{number}.il").write_text(each.part.text)
             (folder / f"question{number}.v").write_text(each.verilog)
             lines += [
-                f"design -reset; read_rtlil part{number}.il; read_verilog spec.v question{number}.v",
+                f"design -reset; read_rtlil part{number}.il; read_verilog {each.specification.name} question{number}.v",
                 "hierarchy -top question; proc; flatten; opt -full; wreduce; opt_clean",
             ]
             lines += [

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,13 @@ from synth.prove.obligation import Obligation, constant
 SPECIFICATION = Path(__file__).resolve().parents[1] / "spec" / "float16.v"
 """The specification, written by hand."""
 HALF, FLAG, SIGNIFICAND = Range(0, (1 << 16) - 1), Range(0, 1), Range(0, 2047)
-DISTANCES = range(-29, 58)
+DISTANCES = range(-29, 59)
 """ea + eb - ec - 1 for exponents of 1 to 30."""
 
 _BETWEEN = {
     "product": SIGNIFICAND * SIGNIFICAND,
     "addend": SIGNIFICAND,
-    "shift": Range(0, 57),
+    "shift": Range(0, 58),
     "exponent": Range(2, 60),
     "sign": FLAG,
     "subtract": FLAG,
@@ -75,14 +76,13 @@ def part(steps: Sequence[Step], given: dict[str, Range], made: dict[str, Range])
 def multiply() -> Obligation:
     """Return what has to be proved of the part that multiplies."""
     steps = float16.multiply_add(1).parts
-    made = {name: of for name, of in _BETWEEN.items() if name != "product"}
     return Obligation(
         name="multiply",
-        part=part(steps[:1], {"a": HALF, "b": HALF, "c": HALF}, made),
+        part=part(steps[:1], {"a": HALF, "b": HALF, "c": HALF}, _BETWEEN),
         module="spec_multiply",
         parameters={},
-        inputs={name: name for name in "abc"},
-        outputs={"product_a": "cut_0_a", "product_b": "cut_0_b"} | {name: f"{name}_out" for name in made},
+        inputs={"a": "a", "b": "b", "c": "c", "made": "cut_0_y_w"},
+        outputs={"product_a": "cut_0_a", "product_b": "cut_0_b"} | {name: f"{name}_out" for name in _BETWEEN},
         operands=[(SIGNIFICAND, SIGNIFICAND)],
         # of what is no finite number only that is told
         assumed="(a[14:10] != 31 && b[14:10] != 31 && c[14:10] != 31)",
@@ -118,11 +118,18 @@ def add(distance: int, steps: Sequence[Step] | None = None) -> Obligation:
         inputs={"product": "product_w", "addend": "addend_w", "ep": ep}
         | {name: name for name in ("sign", "subtract", "infinity", "special")},
         outputs={"result": "result_out"},
-        # the addend has its leading bit unless its exponent is the least
-        assumed=f"(shift == {max(distance, 0)} && {ec} >= 1 && {ec} <= 30 && {ep} >= 2 && {ep} <= 60"
-        f" && (addend >= 1024 || {ec} == 1))",
+        # a significand has its leading bit unless its exponent is the least; one of the factors has it where ep > 2, both
+        # where ep > 31; a product of 0 acts as one at distance -1
+        assumed=f"(special == 0 && shift == {max(distance, 0)} && {ec} >= 1 && {ec} <= 30 && {ep} >= 2 && {ep} <= 60"
+        f" && (addend >= 1024 || {ec} == 1) && ({int(distance == -1)} && product == 0"
+        f" || product > 0 && ({ep} <= 31 || product >= {1 << 20})))",
         specification=SPECIFICATION,
     )
+
+
+def no_number() -> Obligation:
+    """Return what has to be proved of the other parts where the result is infinite or no number."""
+    return replace(add(0), name="add, no finite number", assumed="(special != 0)")
 
 
 def from_int(of: Range) -> Obligation:
@@ -175,4 +182,5 @@ def obligations(configs: Sequence[Fp16Config]) -> Iterator[Obligation]:
     yield relu()
     yield from (from_int(of) for of in ranges.values())
     yield from (to_int(of) for of in formats.values())
+    yield no_number()
     yield from (add(distance) for distance in DISTANCES)

@@ -94,6 +94,7 @@ class Obligation:
     def _lines(self) -> Iterator[str]:
         ports = self._ports()
         inputs = [name for name, (_, _, given) in ports.items() if given]
+        yield "`default_nettype none"
         yield f"module question({', '.join(inputs)}, allowed, holds);"
         for name, (width, signed, given) in ports.items():
             yield f"  {'input' if given else 'wire'} [{width - 1}:0] {name};"
@@ -150,7 +151,7 @@ def prove(obligations: Sequence[Obligation], *, seconds: int = 60) -> Iterator[O
             (folder / f"question{number}.v").write_text(each.verilog)
             lines += [
                 f"design -reset; read_rtlil part{number}.il; read_verilog {each.specification.name} question{number}.v",
-                "hierarchy -top question; proc; flatten; opt -full; wreduce; opt_clean",
+                "hierarchy -top question; proc; flatten; opt_expr; opt_merge; opt_clean; wreduce; opt_clean",
             ]
             lines += [
                 f"log QUESTION {number}",

@@ -14,7 +14,7 @@ endmodule
 
 // The binary16 number nearest to magnitude * 2**(-24 - least), ties to even, without its sign: at most 11 significant
 // bits, none finer than 2**-24. `least` is at least 1.
-module spec_encode (input signed [`W] magnitude, least, output [14:0] packed);
+module spec_encode (input signed [`W] magnitude, least, output [14:0] code);
   integer i;
   reg signed [`W] lead;
   always @* begin
@@ -24,15 +24,15 @@ module spec_encode (input signed [`W] magnitude, least, output [14:0] packed);
   wire signed [`W] drop = lead - 10 > least ? lead - 10 : least;
   wire signed [`W] below = magnitude >>> drop, rest = magnitude - (below <<< drop), half = 128'sd1 <<< (drop - 1);
   wire up = rest > half || (rest == half && below[0]);
-  wire signed [`W] coded = ((drop - least) <<< 10) + below + up;
-  assign packed = coded > 15'h7C00 ? 15'h7C00 : coded;
+  wire signed [`W] bits = ((drop - least) <<< 10) + below + up;
+  assign code = bits > 15'h7C00 ? 15'h7C00 : bits;
 endmodule
 
 // What the multiply part finds out. SHIFT: how far the addend moves right, in bits; 0 where the product is 0 or less than
 // a quarter of the addend's least bit, and the exponent is then the addend's and one.
 module spec_multiply (
-  input [15:0] a, b, c,
-  output signed [`W] product_a, product_b, addend, shift, exponent,
+  input [15:0] a, b, c, input signed [`W] made,
+  output signed [`W] product_a, product_b, product, addend, shift, exponent,
   output sign, subtract, infinity, output [1:0] special
 );
   wire sa, sb, sc, na, nb, nc, ia, ib, ic, za, zb, zc;
@@ -41,7 +41,7 @@ module spec_multiply (
   spec_unpack ub (.x(b), .sign(sb), .e(eb), .m(product_b), .nan(nb), .infinite(ib), .zero(zb));
   spec_unpack uc (.x(c), .sign(sc), .e(ec), .m(mc), .nan(nc), .infinite(ic), .zero(zc));
   wire small = za || zb || ea + eb < ec + 1;
-  assign addend = mc;
+  assign product = made, addend = mc;
   assign shift = small ? 0 : ea + eb - ec - 1;
   assign exponent = small ? ec + 1 : ea + eb;
   assign sign = sa != sb, subtract = sign != sc;
@@ -60,16 +60,16 @@ module spec_sum #(parameter signed DISTANCE = 0) (
   wire signed [`W] p = product <<< 40, c = addend <<< (64 - DISTANCE);
   wire signed [`W] sum = subtract ? p - c : p + c;
   wire negative = sum == 0 ? sign && !subtract : sum < 0 ? !sign : sign;
-  wire [14:0] packed;
-  spec_encode encode (.magnitude(sum < 0 ? -sum : sum), .least(66 - ep), .packed(packed));
-  assign result = special[0] ? 16'h7E00 : special[1] ? {infinity, 15'h7C00} : {negative, packed};
+  wire [14:0] code;
+  spec_encode encode (.magnitude(sum < 0 ? -sum : sum), .least(66 - ep), .code(code));
+  assign result = special[0] ? 16'h7E00 : special[1] ? {infinity, 15'h7C00} : {negative, code};
 endmodule
 
 module spec_from_int (input signed [`W] value, output [15:0] result);
-  wire [14:0] packed;
+  wire [14:0] code;
   wire signed [`W] whole = value < 0 ? -value : value;
-  spec_encode encode (.magnitude(whole <<< 25), .least(128'sd1), .packed(packed));
-  assign result = {value < 0, packed};
+  spec_encode encode (.magnitude(whole <<< 25), .least(128'sd1), .code(code));
+  assign result = {value < 0, code};
 endmodule
 
 module spec_to_int (

@@ -118,8 +118,8 @@ def add(distance: int, steps: Sequence[Step] | None = None) -> Obligation:
         inputs={"product": "product_w", "addend": "addend_w", "ep": ep}
         | {name: name for name in ("sign", "subtract", "infinity", "special")},
         outputs={"result": "result_out"},
-        # a significand has its leading bit unless its exponent is the least; one of the factors has it where ep > 2, both
-        # where ep > 31; a product of 0 acts as one at distance -1
+        # a significand has its leading bit unless its exponent is the least, so both factors have it where ep > 31;
+        # a product of 0 acts as one at distance -1
         assumed=f"(special == 0 && shift == {max(distance, 0)} && {ec} >= 1 && {ec} <= 30 && {ep} >= 2 && {ep} <= 60"
         f" && (addend >= 1024 || {ec} == 1) && ({int(distance == -1)} && product == 0"
         f" || product > 0 && ({ep} <= 31 || product >= {1 << 20})))",
@@ -175,7 +175,8 @@ def relu() -> Obligation:
 def obligations(configs: Sequence[Fp16Config]) -> Iterator[Obligation]:
     """Return what has to be proved of the operations of some configurations; they share the multiply-add."""
     ranges = {(of.lo, of.hi): of for config in configs for of in (config.input_range, config.residual_input.range)}
-    ranges |= {(INT8.range.lo, INT8.range.hi): INT8.range for config in configs if config.int8}
+    if any(config.int8 for config in configs):
+        ranges[INT8.range.lo, INT8.range.hi] = INT8.range
     formats = {str(of): of for config in configs for of in ([config.output] + [INT8] * config.int8)}
     yield multiply()
     yield special()

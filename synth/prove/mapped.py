@@ -21,7 +21,9 @@ from synth.prove.obligation import Outcome, Verdict
 from synth.yowasp import run
 
 _ABC = "strash;ifraig;iprove"
-_GATES = "opt_expr; opt_clean; dffunmap; alumacc; techmap; simplemap; opt -fast; dffunmap; opt_expr; opt_merge; opt_clean"
+_GATES = (
+    "opt_expr; opt_clean; dffunmap; alumacc; techmap; simplemap; opt -fast; dffunmap; opt_expr; opt_merge; opt_clean"
+)
 """To single gates and flip-flops without enable; flip-flops that take the same are merged, as a mapping does."""
 
 

@@ -5,7 +5,8 @@
       lie in the ranges that the next group takes (`stages`), in every rounding mode;
 (iii) the shipped Verilog is those stages and what lies between them, cell by cell (`netlist`);
 (iv)  what lies between them loses, doubles and reorders no word under any stall, and brings every word its own column's
-      parameters in every stage, for runs of any length (`control`).
+      parameters in every stage, for runs of any length (`control`);
+(v)   where a cell library is given: the netlist of its cells equals the Verilog, by combinational equivalence (`mapped`).
 
 (i) and (ii) give the formula of a lane, (iii) and (iv) that the unit computes it for every word. UNDECIDED fails.
 """
@@ -13,22 +14,30 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 
 from golden_model.fixed import Rounding
 from golden_model.nmpu_config import NmpuConfig
+from synth.liberty import Library
+from synth.mapping import RECIPES, map_cells, source
 from synth.prove import planted, planted_control
 from synth.prove.control import prove_control
+from synth.prove.mapped import prove_mapped
 from synth.prove.multipliers import Multiplier, prove_multiplier
 from synth.prove.netlist import prove_netlist
 from synth.prove.obligation import Obligation, Outcome, Verdict, prove
 from synth.prove.stages import obligations
+from synth.verilog import elaborate
 
+LANES = 4
+"""Of a unit with more lanes one is mapped: they are all alike, and their netlist is large."""
 WORKERS = 2
 """Processes at a time."""
 SHOWN = 8
@@ -45,6 +54,8 @@ class Proof:
     """The planted faults, which must be refuted."""
     seconds: float
     """Time it took."""
+    says: str = __doc__ or ""
+    """What is proved, from what."""
 
     @property
     def proved(self) -> bool:
@@ -53,8 +64,8 @@ class Proof:
         return right and all(outcome.verdict is Verdict.REFUTED for outcome in self.planted)
 
 
-def prove_nmpu(configs: Mapping[str, NmpuConfig]) -> Proof:
-    """Prove configurations, each in every rounding mode.
+def prove_nmpu(configs: Mapping[str, NmpuConfig], library: Library | None = None) -> Proof:
+    """Prove configurations, each in every rounding mode; with a library also the netlists that map them onto it.
 
     Raises UserError where Yosys or a C++ compiler is missing.
     """
@@ -78,6 +89,8 @@ def prove_nmpu(configs: Mapping[str, NmpuConfig]) -> Proof:
             if questions:
                 jobs.append((name, pool.submit(_stages, questions)))
             jobs.append((name, pool.submit(_control, config)))
+            if library is not None:
+                jobs.append((name, pool.submit(_mapped, config, library)))
         for multiplier in sorted(multipliers.values(), key=lambda each: -each.pairs):
             jobs.append(("all", pool.submit(_multiplier, multiplier)))
         faults = [pool.submit(planted.refutations), pool.submit(planted_control.refutations)]
@@ -107,18 +120,29 @@ def _control(config: NmpuConfig) -> list[Outcome]:
     return [prove_control(config)]
 
 
+def _mapped(config: NmpuConfig, library: Library) -> list[Outcome]:
+    """Map a configuration, one lane of a unit with many, and prove the netlist equal to the Verilog."""
+    one = config.units > LANES
+    text = elaborate("nmpu", dataclasses.replace(config, units=1) if one else config)
+    with tempfile.TemporaryDirectory(prefix="nmpu-prove-") as scratch:
+        folder = Path(scratch)
+        netlist = map_cells(source(text, "nmpu", folder), "nmpu", library, RECIPES[0], 1.0, folder)
+    outcome = prove_mapped(text, library, netlist)
+    return [dataclasses.replace(outcome, name="mapped, one lane") if one else outcome]
+
+
 def _multiplier(multiplier: Multiplier) -> list[Outcome]:
     return [prove_multiplier(multiplier)]
 
 
 def print_proof(proof: Proof, console: Console) -> None:
     """Print what was proved, how, and the counterexamples of the planted faults."""
-    console.print((__doc__ or "").strip() + "\n", highlight=False)
+    console.print(proof.says.strip() + "\n", highlight=False)
     for name, outcome in proof.rows:
         console.print(f"{name:18} {outcome.name:34} {outcome.verdict.value:10} {outcome.why}", highlight=False)
         if outcome.counterexample:
             console.print(f"{'':18} {_values(outcome)}", highlight=False)
-    console.print("\nPlanted faults, one or more in every stage, and in the control:", highlight=False)
+    console.print("\nPlanted faults, which must be refuted:", highlight=False)
     for outcome in proof.planted:
         console.print(f"{outcome.verdict.value:10} {outcome.name}: {_values(outcome)}", highlight=False)
     verdicts = [outcome.verdict for _, outcome in proof.rows]

@@ -33,7 +33,7 @@ BATCH = 4
 
 PLANTED: Mapping[str, tuple[str, int, str, Any]] = {
     "align: what is shifted out is forgotten": ("align", 30, "sticky", lambda value: Const(0, 1)),
-    "add: the lowest bit of the sum is lost": ("add", 1, "magnitude", lambda value: value & ~1),
+    "add: the lowest bit of the product is lost": ("add", 1, "magnitude", lambda value: value & ~8),
     "add: the sign of a sum below zero is kept": ("add", -3, "negative", lambda value: ~value),
     "count: the exponent is one too small where it is 17": ("count", 0, "biased", lambda value: value - (value == 17)),
     "normalise: the bit below the last is lost": ("normalise", 5, "half", lambda value: Const(0, 1)),

@@ -22,12 +22,13 @@ from synth.yowasp import run
 
 _ABC = "strash;ifraig;iprove"
 _GATES = (
-    "opt_expr; opt_clean; dffunmap; alumacc; techmap; simplemap; opt -fast; dffunmap; opt_expr; opt_merge; opt_clean"
+    "opt_expr; opt_clean; dffunmap; alumacc; techmap; simplemap; opt -fast;"
+    " dffunmap; opt_expr; opt_merge; opt_clean; delete t:$scopeinfo"
 )
 """To single gates and flip-flops without enable; flip-flops that take the same are merged, as a mapping does."""
 
 
-def prove_mapped(verilog: str, library: Library, netlist: Netlist, *, seconds: int = 60) -> Outcome:
+def prove_mapped(verilog: str, library: Library, netlist: Netlist, *, seconds: int = 120) -> Outcome:
     """Prove that a netlist of library cells equals the Verilog that it was made of."""
     name = netlist.top
     with tempfile.TemporaryDirectory(prefix="nmpu-prove-") as scratch:
@@ -37,9 +38,9 @@ def prove_mapped(verilog: str, library: Library, netlist: Netlist, *, seconds: i
         (folder / "cells.lib").write_text(library.text)
         run(
             f"read_verilog design.v; hierarchy -check -top {name}; proc; flatten; memory -nomap; memory_map\n"
-            f"opt -full; setattr -unset init w:*; {_GATES}; delete t:$scopeinfo; write_json design.json; design -reset\n"
+            f"opt -full; wreduce; peepopt; opt_clean; setattr -unset init w:*; {_GATES}; write_json design.json; design -reset\n"
             f"read_liberty -ignore_miss_func -ignore_miss_dir cells.lib; read_verilog mapped.v\n"
-            f"hierarchy -check -top {name}; proc; flatten; {_GATES}; delete t:$scopeinfo; write_json mapped.json\n",
+            f"hierarchy -check -top {name}; proc; flatten; {_GATES}; write_json mapped.json\n",
             folder,
         )
         sides = {side: json.loads((folder / f"{side}.json").read_text())["modules"][name] for side in _SIDES}
@@ -50,12 +51,16 @@ def prove_mapped(verilog: str, library: Library, netlist: Netlist, *, seconds: i
         _cut(sides, states, both, inverted)
         for side, module in sides.items():
             (folder / f"{side}.json").write_text(json.dumps({"creator": "cut", "modules": {side: module}}))
-        log = run(
-            "read_json design.json; read_json mapped.json; miter -equiv -flatten design mapped pair\n"
-            "hierarchy -top pair; opt_clean; simplemap; opt_clean; design -save pair\n"
-            f"abc -script +{_ABC}; opt_clean; write_json pair.json; design -load pair\n",
-            folder,
-        )
+        try:
+            run(
+                "read_json design.json; read_json mapped.json; miter -equiv -flatten design mapped pair\n"
+                f"hierarchy -top pair; opt_clean; simplemap; opt_clean; abc -script +{_ABC}; opt_clean\n"
+                "write_json pair.json\n",
+                folder,
+                seconds=seconds,
+            )
+        except TimeoutError:
+            return Outcome(name="mapped", verdict=Verdict.UNDECIDED, why="ABC: out of time")
         pair = json.loads((folder / "pair.json").read_text())["modules"]["pair"]
         alone = len(states["mapped"]) - len(both)
         if pair["ports"]["trigger"]["bits"] == ["0"]:
@@ -115,7 +120,7 @@ def _pairs(design: Any, states: dict[str, str], mapped: dict[str, str]) -> list[
 def _cut(
     sides: dict[str, Any], states: dict[str, dict[str, str]], pairs: list[dict[str, str]], inverted: set[str]
 ) -> None:
-    """Turn the flip-flops of both modules into ports; those of one side alone are inputs that the other leaves aside."""
+    """Turn the flip-flops of both modules into ports; one of one side alone is an input that the other ignores."""
     fresh = _UNUSED
     for side, module in sides.items():
         numbers = {pair[side]: number for number, pair in enumerate(pairs)}

@@ -6,7 +6,7 @@
 (iii) the shipped Verilog is those stages and what lies between them, cell by cell (`netlist`);
 (iv)  what lies between them loses, doubles and reorders no word under any stall, and brings every word its own column's
       parameters in every stage, for runs of any length (`control`);
-(v)   where a cell library is given: the netlist of its cells equals the Verilog, by combinational equivalence (`mapped`).
+(v)   where a cell library is given: its netlist equals the Verilog, flip-flop by flip-flop (`mapped`).
 
 (i) and (ii) give the formula of a lane, (iii) and (iv) that the unit computes it for every word. UNDECIDED fails.
 """

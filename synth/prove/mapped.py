@@ -38,7 +38,8 @@ def prove_mapped(verilog: str, library: Library, netlist: Netlist, *, seconds: i
         (folder / "cells.lib").write_text(library.text)
         run(
             f"read_verilog design.v; hierarchy -check -top {name}; proc; flatten; memory -nomap; memory_map\n"
-            f"opt -full; wreduce; peepopt; opt_clean; setattr -unset init w:*; {_GATES}; write_json design.json; design -reset\n"
+            f"opt -full; wreduce; peepopt; opt_clean; setattr -unset init w:*; {_GATES}\n"
+            "write_json design.json; design -reset\n"
             f"read_liberty -ignore_miss_func -ignore_miss_dir cells.lib; read_verilog mapped.v\n"
             f"hierarchy -check -top {name}; proc; flatten; {_GATES}; write_json mapped.json\n",
             folder,

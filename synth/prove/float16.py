@@ -11,6 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -105,14 +106,19 @@ def special() -> Obligation:
     )
 
 
+@cache
+def _sum() -> Part:
+    """Return the parts behind `multiply`, the same for every distance."""
+    return part(float16.multiply_add(1).parts[1:], _BETWEEN, {"result": HALF})
+
+
 def add(distance: int, steps: Sequence[Step] | None = None) -> Obligation:
     """Return what has to be proved of the other parts at one distance of the exponents."""
-    steps = steps or float16.multiply_add(1).parts[1:]
     ep = "exponent_w" if distance >= 0 else f"(exponent_w - 128'sd1 + {constant(distance + 1)})"
     ec = f"(exponent_w - {constant(1 + distance)})" if distance >= 0 else "(exponent_w - 128'sd1)"
     return Obligation(
         name=f"add, distance {distance}",
-        part=part(steps, _BETWEEN, {"result": HALF}),
+        part=_sum() if steps is None else part(steps, _BETWEEN, {"result": HALF}),
         module="spec_sum",
         parameters={"DISTANCE": distance},
         inputs={"product": "product_w", "addend": "addend_w", "ep": ep}

@@ -148,7 +148,7 @@ def synthesise(
     if period_ps is not None:
         timing.version()
     library = liberties if isinstance(liberties, Library) else liberty.read(liberties)
-    tools = (yowasp.version(), *((timing.version(),) if timing.installed() else ()))
+    tools = (yowasp.tool(), *((timing.version(),) if timing.installed() else ()))
     with tempfile.TemporaryDirectory(prefix="nmpu-synth-") as scratch:
         folder = Path(scratch)
         read = source(top, name, folder)

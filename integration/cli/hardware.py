@@ -136,7 +136,7 @@ def prove(
     json_file: Json = None,
 ) -> None:
     """Prove a unit for all inputs, every configuration of the regression; anything undecided is a failure."""
-    from cocotb_tests.configurations import CASES
+    from cocotb_tests.nmpu.configurations import CASES
     from golden_model.configuration import plain
     from golden_model.errors import UserError
     from synth import liberty as cells

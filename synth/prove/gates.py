@@ -7,22 +7,19 @@ at a time. What runs is the gates that a mapping makes of the hardware's operato
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import json
-import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from golden_model.errors import UserError
 from synth import yowasp
-from synth.compiled.build import OPTIMISE, cache, compiler, processor
+from synth.compiled import build
 
 PASSES = "proc; flatten; opt -full; alumacc; techmap; opt -fast; simplemap; opt -fast; opt_clean -purge"
 """From Verilog to gates, by the adders and the multipliers that Yosys maps to by itself."""
+
+OPTIMISE = (*build.OPTIMISE, "-march=native")
+"""512 inputs at a time are the widest words that a processor may have."""
 
 _GATES = {
     "$_BUF_": "{A}",
@@ -48,29 +45,28 @@ def compiled(text: str, top: str, driver: Path, constants: Mapping[str, int]) ->
 
     Raises UserError without Yosys, without a compiler, or where the cache cannot be written.
     """
-    tool = compiler()
-    parts = (text, top, driver.read_text(), repr(dict(constants)), PASSES, yowasp.tool(), tool, processor(), *OPTIMISE)
-    kept = cache() / f"{top}-gates-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}.so"
-    if not kept.exists():
-        with tempfile.TemporaryDirectory(prefix="nmpu-prove-") as scratch:
-            folder = Path(scratch)
-            (folder / "design.v").write_text(text)
-            yowasp.run(f"read_verilog design.v; hierarchy -top {top}; {PASSES}; write_json gates.json", folder)
-            module = json.loads((folder / "gates.json").read_text())["modules"][top]
-            header = [f"#define {name} {value}" for name, value in constants.items()]
-            (folder / "model.h").write_text("\n".join([*header, *_function(top, module)]) + "\n")
-            command = [tool, *OPTIMISE, "-shared", f"-I{folder}", "-o", "model.so", str(driver)]
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-4000:]}")
-            try:
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                moved = kept.with_suffix(f".{os.getpid()}")
-                shutil.copyfile(folder / "model.so", moved)
-                os.replace(moved, kept)
-            except OSError as error:
-                raise UserError(f"cannot keep the compiled model in {kept.parent}: {error.strerror}") from error
-    return ctypes.CDLL(str(kept))
+    tool = build.compiler()
+    parts = (
+        text,
+        top,
+        driver.read_text(),
+        repr(dict(constants)),
+        PASSES,
+        yowasp.tool(),
+        tool,
+        build.processor(),
+        *OPTIMISE,
+    )
+
+    def make(folder: Path) -> None:
+        (folder / "design.v").write_text(text)
+        yowasp.run(f"read_verilog design.v; hierarchy -top {top}; {PASSES}; write_json gates.json", folder)
+        module = json.loads((folder / "gates.json").read_text())["modules"][top]
+        header = [f"#define {name} {value}" for name, value in constants.items()]
+        (folder / "model.h").write_text("\n".join([*header, *_function(top, module)]) + "\n")
+        build.run([tool, *OPTIMISE, "-shared", f"-I{folder}", "-o", "model.so", str(driver)], folder)
+
+    return build.kept(f"{top}-gates", parts, make)
 
 
 def _function(top: str, module: Any) -> Iterator[str]:

@@ -36,8 +36,9 @@ check: $(STAMP) ## style, types and unit tests, under a minute; needs no simulat
 regress: $(STAMP) simulator ## what is too long for every day: exhaustive runs and studies
 	$(BIN)/pytest -m slow
 
-bench: $(STAMP) ## what a tile costs in time over plain float torch, on this machine
+bench: $(STAMP) ## what a tile costs in time over plain float torch, and what compiled Verilog costs, on this machine
 	$(BIN)/python -m integration.studies.bench
+	$(BIN)/python -m integration.studies.bench_rtl
 
 venv: $(STAMP) ## .venv with everything, at the versions of constraints.txt
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -161,8 +162,8 @@ def main() -> None:
     console, started = Console(), time.monotonic()
     engine = Engine.CXXRTL
     results = run(engine, os.cpu_count() or 1, console)
-    table = Table()
-    for heading in ("operation", "compared", "differ", "near ties", "cancelling", "subnormal", "one of these"):
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading in ("operation", "compared", "differ", "near tie", "cancels", "subnormal", "any"):
         table.add_column(heading, justify="right" if heading != "operation" else "left")
     for name, counts in results.items():
         table.add_row(name, *(f"{getattr(counts, kind):,}" for kind in ("compared", "wrong", *_KINDS)))

@@ -106,7 +106,15 @@ def compiled(unit: str, config: Any, engine: Engine, verilog: str) -> Callable[[
             text = Path(verilog).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"{verilog} cannot be read as Verilog: {error}") from error
-    return lambda seed: CompiledUnit(unit, config, engine=engine, text=text, seed=seed)
+
+    def make(seed: int) -> Chip:
+        try:
+            return CompiledUnit(unit, config, engine=engine, text=text, seed=seed)
+        except RuntimeError as error:
+            reason = next((line for line in str(error).splitlines() if "rror" in line), "a tool refuses it")
+            raise UserError(f"{verilog or unit} does not compile as {unit}: {reason}") from error
+
+    return make
 
 
 class Bench:
@@ -137,8 +145,11 @@ class Bench:
         cuts = [rows * n // threads for n in range(threads + 1)]
         shares = [slice(*pair) for pair in pairwise(cuts)]
         before = sum(chip.cycles for chip in self.chips)
-        with ThreadPoolExecutor(threads) as pool:
-            parts = list(pool.map(partial(self._share, tiles), self.chips, shares))
+        try:
+            with ThreadPoolExecutor(threads) as pool:
+                parts = list(pool.map(partial(self._share, tiles), self.chips, shares))
+        except RuntimeError as error:
+            raise UserError(f"the compiled Verilog does not behave as the unit: {error}") from error
         used = sum(chip.cycles for chip in self.chips) - before
         self.compared = self.compared.plus(Compared(cycles=used))
         joined = {name: np.concatenate([part[name] for part, _ in parts]) for name in parts[0][0]}
@@ -169,6 +180,7 @@ class Bench:
                     return values.astype(np.int32).reshape(-1, chip.units)
                 held = np.zeros((padded, width), np.int32)
                 held[:rows, :columns] = values
+                held[rows:] = held[rows - 1]  # the last row again: it raises no flag of its own
                 return held.reshape(-1, chip.units)
 
             store = {name: np.pad(values[block], (0, width - columns)) for name, values in parameters.items()}

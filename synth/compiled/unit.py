@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 import ctypes
+import tempfile
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from golden_model.errors import UserError
+from synth import yowasp
 from synth.compiled.build import Engine, library
 from synth.compiled.harness import Harness
 from synth.verilog import elaborate
 
 Integers = NDArray[np.int32]
+
+
+def _fits(text: str, harness: Harness) -> None:
+    """Refuse (UserError) Verilog that has other ports than the unit of this configuration."""
+    with tempfile.TemporaryDirectory(prefix="nmpu-model-") as scratch:
+        folder = Path(scratch)
+        (folder / "design.v").write_text(text + harness.verilog)
+        try:
+            log = yowasp.run(f"read_verilog design.v\nhierarchy -check -top {harness.TOP}\n", folder)
+        except RuntimeError as error:
+            why = next((line for line in str(error).splitlines() if "ERROR" in line), "Yosys refuses it")
+            raise UserError(f"the given Verilog is no {harness.unit} of this configuration: {why}") from error
+    resized = next((line for line in log.splitlines() if "Resizing cell port" in line), None)
+    if resized is not None:
+        raise UserError(
+            f"the given Verilog was built for another configuration of {harness.unit}: {resized.split('Warning: ')[-1]}"
+        )
 
 
 class CompiledUnit:
@@ -29,8 +50,11 @@ class CompiledUnit:
     def __init__(
         self, unit: str, config: Any, *, engine: Engine = Engine.CXXRTL, text: str | None = None, seed: int = 0
     ) -> None:
-        text = elaborate(unit, config) if text is None else text
+        own = elaborate(unit, config)
         harness = Harness(unit, config)
+        if text is not None:
+            _fits(text, harness)
+        text = own if text is None else text
         self.config, self.seed = config, seed
         self.units, self.columns = config.units, config.units * config.columns
         self.inputs, self.outputs, self.parameters, self.registers = (

@@ -77,7 +77,7 @@ def test_mistakes_are_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     with pytest.raises(UserError, match="nmpu is built from NmpuConfig, not from Fp16Config"):
         CompiledUnit("nmpu", Fp16Config())
     monkeypatch.setattr(build.shutil, "which", lambda name: None)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(build, "cache", lambda: tmp_path / "nmpu")
     with pytest.raises(UserError, match="verilator is not installed"):
         CompiledUnit("nmpu", NMPU, engine=Engine.VERILATOR)
     with pytest.raises(UserError, match=r"no C\+\+ compiler"):

@@ -7,198 +7,41 @@ code, logit and saturation flag of the two is compared.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property, partial
-from itertools import pairwise
-from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol
+from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from golden_model.errors import UserError
 from golden_model.fp16_unit import Fp16Columns
 from golden_model.nmpu_config import Columns, Layer
+from integration.mapping.chips import Bench, Load, compiled
 from sim.digital import Fp16Unit, NmpuUnit, Parameters, Reading
-from synth.compiled import CompiledUnit, Engine
-
-Integers = NDArray[np.int32]
-
-STALLS = (32, 32)
-"""The source rests in one cycle of eight, the sink too."""
+from synth.compiled import Engine
 
 
-class Compared(NamedTuple):
-    """What was compared with the golden model."""
-
-    codes: int = 0
-    """Codes and logits that left the hardware."""
-    wrong: int = 0
-    """How many differ from the golden model's for the same inputs."""
-    flags: int = 0
-    """Saturation flags that differ, one a column, parameter load and chip."""
-    cycles: int = 0
-    """Clock cycles, parameter loads and stalls included."""
-
-    def plus(self, other: Compared) -> Compared:
-        """Return the sum of two counts."""
-        return Compared(*(a + b for a, b in zip(self, other, strict=True)))
-
-    def since(self, before: Compared) -> Compared:
-        """Return what was added to an earlier count."""
-        return Compared(*(a - b for a, b in zip(self, before, strict=True)))
-
-
-class Load(NamedTuple):
-    """One tile of a layer: what is loaded, and what is streamed."""
-
-    parameters: Mapping[str, NDArray[Any]]
-    """Parameters by field, (columns,)."""
-    registers: Mapping[str, int]
-    """Layer registers by field."""
-    inputs: Mapping[str, NDArray[Any]]
-    """Words by field, (rows, columns)."""
-
-
-Outputs = tuple[dict[str, NDArray[Any]], NDArray[np.bool_]]
-"""Output fields, (rows, columns), and saturation flags."""
-
-
-class Chip(Protocol):
-    """One chip: `synth.compiled.CompiledUnit`, or the golden model behind the same ports."""
-
-    units: int
-    columns: int
-    """Columns in all."""
-
-    @property
-    def parameters(self) -> Mapping[str, Any]:
-        """Return the parameters' fields by name."""
-
-    @property
-    def cycles(self) -> int:
-        """Return the clock cycles so far."""
-
-    def write(self, columns: Mapping[str, Any]) -> None:
-        """Write the parameters of every column."""
-
-    def layer(self, registers: Mapping[str, int]) -> None:
-        """Write the layer registers."""
-
-    def stream(self, words: Mapping[str, Any], *, stalls: tuple[int, int]) -> Mapping[str, NDArray[Any]]:
-        """Return what comes out for words, (words, units) arrays by field."""
-
-    def flags(self) -> NDArray[np.bool_]:
-        """Return the columns' saturation flags."""
-
-
-def compiled(unit: str, config: Any, engine: Engine, verilog: str) -> Callable[[int], Chip]:
-    """Return what makes a compiled chip; `verilog`: a file with the same ports in place of the configuration's, or "".
-
-    Raises UserError where the file cannot be read.
-    """
-    text = None
-    if verilog:
-        try:
-            text = Path(verilog).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{verilog} cannot be read as Verilog: {error}") from error
-
-    def make(seed: int) -> Chip:
-        try:
-            return CompiledUnit(unit, config, engine=engine, text=text, seed=seed)
-        except RuntimeError as error:
-            reason = next((line for line in str(error).splitlines() if "rror" in line), "a tool refuses it")
-            raise UserError(f"{verilog or unit} does not compile as {unit}: {reason}") from error
-
-    return make
-
-
-class Bench:
-    """The chips of one unit, one a thread, and what they were found to do.
-
-    Parameters: what makes a chip of a seed.
-    """
-
-    def __init__(self, make: Callable[[int], Chip]) -> None:
-        self.make = make
-        self.chips = [make(0)]
-        self.compared = Compared()
-
-    def words(self, columns: int) -> int:
-        """Return the words that carry one vector: enough, and so many that whole vectors fill the parameter store."""
-        chip, stored = self.chips[0], self.chips[0].columns // self.chips[0].units
-        least = -(-columns // chip.units)
-        return next(words for words in range(least, stored + 1) if stored % words == 0)
-
-    def run(self, tiles: Sequence[Load]) -> Outputs:
-        """Return what leaves the last tile, and the columns' flags of each thread's rows, (threads, columns).
-
-        The sum that a tile gives is what the next one receives.
-        """
-        rows = len(next(iter(tiles[0].inputs.values())))
-        threads = max(1, min(torch.get_num_threads(), rows // 64))
-        self.chips += [self.make(1000 * n) for n in range(len(self.chips), threads)]
-        cuts = [rows * n // threads for n in range(threads + 1)]
-        shares = [slice(*pair) for pair in pairwise(cuts)]
-        before = sum(chip.cycles for chip in self.chips)
-        try:
-            with ThreadPoolExecutor(threads) as pool:
-                parts = list(pool.map(partial(self._share, tiles), self.chips, shares))
-        except RuntimeError as error:
-            raise UserError(f"the compiled Verilog does not behave as the unit: {error}") from error
-        used = sum(chip.cycles for chip in self.chips) - before
-        self.compared = self.compared.plus(Compared(cycles=used))
-        joined = {name: np.concatenate([part[name] for part, _ in parts]) for name in parts[0][0]}
-        return joined, np.stack([flags for _, flags in parts])
-
-    def _share(self, tiles: Sequence[Load], chip: Chip, share: slice) -> Outputs:
-        """Run the rows of a share on one chip, as many columns at a time as it stores."""
-        columns = next(iter(tiles[0].inputs.values())).shape[1]
-        blocks = [slice(n, min(n + chip.columns, columns)) for n in range(0, columns, chip.columns)]
-        parts = [self._block(tiles, chip, share, block) for block in blocks]
-        joined = {name: np.concatenate([part[name] for part, _ in parts], axis=1) for name in parts[0][0]}
-        return joined, np.concatenate([flags for _, flags in parts])
-
-    def _block(self, tiles: Sequence[Load], chip: Chip, share: slice, block: slice) -> Outputs:
-        rows, columns = share.stop - share.start, block.stop - block.start
-        words = self.words(columns)
-        width = words * chip.units
-        copies = chip.columns // width  # narrow vectors lie side by side: the store holds their parameters so often
-        padded = -(-rows // copies) * copies
-        flags = np.zeros(columns, bool)
-        out: Mapping[str, NDArray[Any]] = {}
-        received: dict[str, Any] = {}
-        for parameters, registers, inputs in tiles:
-
-            def laid(values: NDArray[Any]) -> Integers:
-                values = values[share, block]
-                if (rows, columns) == (padded, width):
-                    return values.astype(np.int32).reshape(-1, chip.units)
-                held = np.zeros((padded, width), np.int32)
-                held[:rows, :columns] = values
-                held[rows:] = held[rows - 1]  # the last row again: it raises no flag of its own
-                return held.reshape(-1, chip.units)
-
-            store = {name: np.pad(values[block], (0, width - columns)) for name, values in parameters.items()}
-            chip.write({name: np.tile(values, copies) for name, values in store.items()})
-            chip.layer(registers)
-            out = chip.stream({name: laid(values) for name, values in inputs.items()} | received, stalls=STALLS)
-            received = {"received": out["sum"] if "sum" in out else out.get("half", 0)}
-            flags |= chip.flags().reshape(copies, width)[:, :columns].any(axis=0)
-        return {name: values.reshape(padded, width)[:rows, :columns] for name, values in out.items()}, flags
-
-    def check(self, made: Tensor, saturated: NDArray[np.bool_], golden: tuple[Tensor, Tensor]) -> None:
-        """Compare what was made, and the flags of each thread's rows, with the golden model's."""
-        same = (made == golden[0]) | (made.isnan() & golden[0].isnan())
-        bits = golden[1].numpy()
-        cuts = [len(bits) * n // len(saturated) for n in range(len(saturated) + 1)]
-        rows = [bits[slice(*pair)].any(axis=0) for pair in pairwise(cuts)]
-        flags = int((np.stack(rows) != saturated).sum())
-        self.compared = self.compared.plus(Compared(made.numel(), int((~same).sum()), flags))
+def _loads(
+    held: Callable[[Parameters], Mapping[str, Any]],
+    tiles: Sequence[Parameters],
+    layer: Layer,
+    readings: Sequence[Reading],
+    residual: Tensor | None,
+    *,
+    logits: bool,
+) -> list[Load]:
+    """Return what every tile of a layer loads and streams; `held`: a tile's parameters as the store takes them."""
+    loads = []
+    for index, (columns, reading) in enumerate(zip(tiles, readings, strict=True)):
+        registers = _registers(layer, index, len(tiles), residual, logits=logits)
+        operand = residual if registers["add_residual"] else None
+        words = {"first": reading[0], "second": reading[1], "residual": operand}
+        inputs = {name: value.numpy() for name, value in words.items() if value is not None}
+        width = reading[0].shape[1]
+        parameters = {name: np.broadcast_to(np.asarray(value), (width,)) for name, value in held(columns).items()}
+        loads.append(Load(parameters, registers, inputs))
+    return loads
 
 
 def _registers(layer: Layer, index: int, tiles: int, residual: Tensor | None, *, logits: bool) -> dict[str, int]:
@@ -213,17 +56,6 @@ def _registers(layer: Layer, index: int, tiles: int, residual: Tensor | None, *,
         "last": int(last),
         "logits": int(logits),
     }
-
-
-def _inputs(reading: Reading, residual: Tensor | None) -> dict[str, NDArray[Any]]:
-    """Return the words of one tile by field."""
-    values = {"first": reading[0], "second": reading[1], "residual": residual}
-    return {name: value.numpy() for name, value in values.items() if value is not None}
-
-
-def _whole(value: Any, columns: int) -> NDArray[Any]:
-    """Return a parameter of every column."""
-    return np.broadcast_to(np.asarray(value), (columns,))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,14 +85,14 @@ class NmpuRtl(NmpuUnit):
     ) -> tuple[Tensor, Tensor]:
         """Chain the tiles through the chips; compare with the golden model."""
         golden = super().finish(tiles, layer, readings, residual, logits=logits)
-        width, loads = readings[0][0].shape[1], []
-        for index, (columns, reading) in enumerate(zip(tiles, readings, strict=True)):
-            held = Columns(**columns)
-            parameters = {name: _whole(getattr(held, name), width) for name in self.bench.chips[0].parameters}
-            registers = _registers(layer, index, len(tiles), residual, logits=logits)
-            operand = residual if registers["add_residual"] else None
-            registers["last"] &= not logits  # logits are the sum
-            loads.append(Load(parameters, registers, _inputs(reading, operand)))
+
+        def held(columns: Parameters) -> Mapping[str, Any]:
+            whole = Columns(**columns)
+            return {name: getattr(whole, name) for name in self.bench.chips[0].parameters}
+
+        loads = _loads(held, tiles, layer, readings, residual, logits=logits)
+        if logits:
+            loads[-1].registers["last"] = 0  # logits are the sum
         out, flags = self.bench.run(loads)
         made = torch.from_numpy((out["sum"] if logits else out["code"]).astype(np.float32))
         if logits:
@@ -296,14 +128,13 @@ class Fp16Rtl(Fp16Unit):
     ) -> tuple[Tensor, Tensor]:
         """Chain the tiles through the chips; compare with the golden model."""
         golden = super().finish(tiles, layer, readings, residual, logits=logits)
-        width, loads = readings[0][0].shape[1], []
-        for index, (columns, reading) in enumerate(zip(tiles, readings, strict=True)):
-            held = Fp16Columns(**columns)
-            values = {name: _whole(getattr(held, name), width) for name in self.bench.chips[0].parameters}
-            parameters = {name: value.astype(np.float16).view(np.uint16) for name, value in values.items()}
-            registers = _registers(layer, index, len(tiles), residual, logits=logits)
-            operand = residual if registers["add_residual"] else None
-            loads.append(Load(parameters, registers, _inputs(reading, operand)))
+
+        def held(columns: Parameters) -> Mapping[str, Any]:
+            whole = Fp16Columns(**columns)
+            values = {name: np.asarray(getattr(whole, name)) for name in self.bench.chips[0].parameters}
+            return {name: value.astype(np.float16).view(np.uint16) for name, value in values.items()}
+
+        loads = _loads(held, tiles, layer, readings, residual, logits=logits)
         out, flags = self.bench.run(loads)
         bits = out["half"].astype(np.uint16).view(np.float16) if logits else out["code"]
         made = torch.from_numpy(bits.astype(np.float32))

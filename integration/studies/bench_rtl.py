@@ -19,7 +19,7 @@ from rich.table import Table
 
 from golden_model.nmpu import nmpu
 from golden_model.nmpu_config import Columns, Layer, NmpuConfig
-from integration.mapping.rtl import STALLS
+from integration.mapping.chips import STALLS
 from sim.kernels import any_rows, compiler_stands, fuse
 from synth.compiled import CompiledUnit, Engine
 

@@ -21,9 +21,10 @@ from torch import Tensor, nn
 from golden_model.configuration import plain
 from golden_model.errors import UserError
 from integration.mapping.calibrated import Calibration
+from integration.mapping.chips import Compared
 from integration.mapping.network import UNITS, ConvertedNetwork, convert
 from integration.mapping.quantise import Clips
-from integration.mapping.rtl import Compared, Fp16Rtl, NmpuRtl
+from integration.mapping.rtl import Fp16Rtl, NmpuRtl
 from integration.studies.log import Log, OtherFileError
 from sim.digital import Digital
 from sim.kernels import compiler_stands

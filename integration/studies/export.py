@@ -23,9 +23,10 @@ from torch import Tensor
 
 from golden_model.configuration import plain
 from golden_model.errors import UserError
+from integration.mapping.chips import Bench
 from integration.mapping.golden_chip import GoldenChip
 from integration.mapping.network import ConvertedNetwork
-from integration.mapping.rtl import Bench, Fp16Rtl, NmpuRtl
+from integration.mapping.rtl import Fp16Rtl, NmpuRtl
 from sim.digital import Digital, Fp16Unit, NmpuUnit
 from synth.compiled.harness import Field
 from synth.verilog import elaborate

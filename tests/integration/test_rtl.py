@@ -17,8 +17,9 @@ from golden_model.errors import UserError
 from golden_model.fp16_unit import Fp16Config
 from golden_model.nmpu_config import NmpuConfig
 from integration.cli import main
+from integration.mapping.chips import Compared
 from integration.mapping.network import ConvertedNetwork, convert
-from integration.mapping.rtl import Compared, Fp16Rtl, NmpuRtl
+from integration.mapping.rtl import Fp16Rtl, NmpuRtl
 from integration.studies.evaluate import evaluate
 from integration.studies.export import export
 from sim.digital import FloatUnit, Fp16Unit, NmpuUnit

@@ -23,9 +23,10 @@ from golden_model.errors import UserError
 from golden_model.fp16_unit import Fp16Config
 from golden_model.nmpu_config import NmpuConfig
 from integration.mapping import store
+from integration.mapping.chips import Compared
 from integration.mapping.network import ConvertedNetwork
 from integration.mapping.rtl import Fp16Rtl, NmpuRtl
-from integration.studies.evaluate import Evaluation, Journal, evaluate, unit_correct, worth_compiling
+from integration.studies.evaluate import Evaluation, Journal, compared, evaluate, unit_correct, worth_compiling
 from integration.studies.export import export, free
 from integration.studies.layers import LayerRow, layer_rows
 from integration.zoo import datasets
@@ -285,6 +286,10 @@ def _loaded(request: Request, console: Console) -> None:
             rows.append({"name": name, "accuracy": 100.0 * float(correct.mean())})
             table.add_row(f"analog + {name}", f"{rows[-1]['accuracy']:.2f}")
     console.print(table)
+    for name, unit in network.units.items():
+        counted = compared(unit)
+        if counted is not None:
+            print_compared(name, counted, console)
     if request.json_file is not None:
         document = {"network": str(request.load), "dataset": request.dataset, "images": count, "rows": rows}
         write_text(request.json_file, json.dumps(document, indent=2) + "\n")
@@ -318,18 +323,23 @@ def print_table(result: Evaluation, console: Console) -> None:
     console.print(table)
     for row in result.rows:
         if row.compared is not None:
-            console.print(
-                f"{row.name}: {row.compared.codes:,} codes out of compiled Verilog in {row.compared.cycles:,} cycles, "
-                f"{row.compared.wrong:,} differ from the golden model, and {row.compared.flags:,} saturation flags",
-                highlight=False,
-                soft_wrap=True,
-            )
+            print_compared(row.name, row.compared, console)
     base = result.baseline
     console.print(
         f"drop: accuracy of {base} minus the row's, points, paired; SE: its standard error over seeds, over images\n"
         f"worse/better: images that only {base} / only the row gets right, all seeds\n"
         "clipped: scales too large + offsets beyond their format + columns whose scales round to 0, all seeds",
         style="dim",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def print_compared(name: str, compared: Compared, console: Console) -> None:
+    """Print what compiled Verilog was compared in."""
+    console.print(
+        f"{name}: {compared.codes:,} codes out of compiled Verilog in {compared.cycles:,} cycles, "
+        f"{compared.wrong:,} differ from the golden model, and {compared.flags:,} saturation flags",
         highlight=False,
         soft_wrap=True,
     )

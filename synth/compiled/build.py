@@ -47,7 +47,9 @@ write_cxxrtl -O6 -g0 model.cc
 """
 """What holds all lanes falls apart into lanes: each then costs words, and no shifting in long numbers."""
 
-OPTIMISE = ("-O2", "-fno-tree-vectorize", "-DNDEBUG", "-std=c++17", "-fPIC")
+OPTIMISE = ("-O2", "-DNDEBUG", "-march=native", "-std=c++17", "-fPIC")
+ONE_BY_ONE = "-fno-tree-vectorize"
+"""For CXXRTL, whose numbers lie one by one: gathering them into vectors costs more than it saves."""
 
 
 def compiler() -> str:
@@ -123,7 +125,20 @@ def library(
     tool = compiler()
     maker = yowasp.tool() if engine is Engine.CXXRTL else _version("verilator")
     passes, split = PASSES.format(lanes=lanes), (HERE / "lanes.v").read_text()
-    parts = (text, source, header, moves, passes, split, tool, _version(tool), maker, processor(), *OPTIMISE)
+    parts = (
+        text,
+        source,
+        header,
+        moves,
+        passes,
+        split,
+        tool,
+        _version(tool),
+        maker,
+        processor(),
+        *OPTIMISE,
+        ONE_BY_ONE,
+    )
 
     def make(folder: Path) -> None:
         (folder / "design.v").write_text(text)
@@ -168,7 +183,7 @@ def run(command: list[str], folder: Path) -> None:
 def _cxxrtl(folder: Path, top: str, tool: str, passes: str) -> None:
     yowasp.run(f"read_verilog design.v\nhierarchy -top {top}\n{passes}", folder)
     include = yowasp.share() / "include" / "backends" / "cxxrtl" / "runtime"
-    run([tool, *OPTIMISE, "-shared", f"-I{include}", "-o", "model.so", "driver.cc"], folder)
+    run([tool, *OPTIMISE, ONE_BY_ONE, "-shared", f"-I{include}", "-o", "model.so", "driver.cc"], folder)
 
 
 def _verilator(folder: Path, top: str, tool: str) -> None:

@@ -61,16 +61,11 @@ class CompiledUnit:
             {field.name: field for field in harness.fields[kind]} for kind in ("i", "o", "write", "layer")
         )
         constants = {"MASK_BITS": len(self.parameters), "FLAG_BITS": self.columns}
-        self._library = library(
-            text + harness.verilog,
-            harness.TOP,
-            "driver",
-            harness.ports,
-            constants,
-            engine,
-            lanes=self.units,
-            moves=harness.moves,
-        )
+        if engine is Engine.VERILATOR:  # it slices wide words at no price, and many ports cost it more
+            top, own_ports, moves = unit, tuple(port.name for port in harness.inner), harness.packing
+        else:
+            text, top, own_ports, moves = text + harness.verilog, harness.TOP, harness.ports, harness.moves
+        self._library = library(text, top, "driver", own_ports, constants, engine, lanes=self.units, moves=moves)
         self._library.unit_new.restype = ctypes.c_void_p
         self._library.unit_cycles.restype = ctypes.c_uint64
         self._handle = ctypes.c_void_p(self._library.unit_new())

@@ -18,9 +18,6 @@ from synth.compiled import build
 PASSES = "proc; flatten; opt -full; alumacc; techmap; opt -fast; simplemap; opt -fast; opt_clean -purge"
 """From Verilog to gates, by the adders and the multipliers that Yosys maps to by itself."""
 
-OPTIMISE = (*build.OPTIMISE, "-march=native")
-"""512 inputs at a time are the widest words that a processor may have."""
-
 _GATES = {
     "$_BUF_": "{A}",
     "$_NOT_": "~{A}",
@@ -55,7 +52,7 @@ def compiled(text: str, top: str, driver: Path, constants: Mapping[str, int]) ->
         yowasp.tool(),
         tool,
         build.processor(),
-        *OPTIMISE,
+        *build.OPTIMISE,
     )
 
     def make(folder: Path) -> None:
@@ -64,7 +61,7 @@ def compiled(text: str, top: str, driver: Path, constants: Mapping[str, int]) ->
         module = json.loads((folder / "gates.json").read_text())["modules"][top]
         header = [f"#define {name} {value}" for name, value in constants.items()]
         (folder / "model.h").write_text("\n".join([*header, *_function(top, module)]) + "\n")
-        build.run([tool, *OPTIMISE, "-shared", f"-I{folder}", "-o", "model.so", str(driver)], folder)
+        build.run([tool, *build.OPTIMISE, "-shared", f"-I{folder}", "-o", "model.so", str(driver)], folder)
 
     return build.kept(f"{top}-gates", parts, make)
 

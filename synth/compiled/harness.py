@@ -93,13 +93,13 @@ class Harness:
         ):
             fields = self.fields[kind]
             table = ", ".join(f"{{{field.bits}, {int(field.signed)}}}" for field in fields) or "{0, 0}"
-            bits = lanes * sum(field.bits for field in fields)
+            words = -(-lanes * sum(field.bits for field in fields) // 32)
             call = f"pack(fields, of, {len(fields)}, {lanes}, row, bits);\n  put(PORT_{port}, bits);"
             if kind == "o":
-                call = f"copy(PORT_{port}, bits, {-(-bits // 32)});\n  unpack(bits, fields, of, {len(fields)}, {lanes}, row);"
+                call = f"copy(PORT_{port}, bits, {words});\n  unpack(bits, fields, of, {len(fields)}, {lanes}, row);"
             lines = [
                 f"  static const Field of[] = {{{table}}};",
-                f"  uint32_t bits[{-(-bits // 32) + 2}];",
+                f"  uint32_t bits[{words + 2}];",
                 f"  {call}",
             ]
             text += _function(name, lines if fields else [])

@@ -185,7 +185,7 @@ def test_configurations_read_back() -> None:
 
 def test_units_follow_the_presets_converters() -> None:
     tile = words(preset("hermes"), ["readout.output=code"], "test")
-    unit = command.unit("nmpu:scale=UQ(1,5),guard=3", tile)
+    unit = command.digital("nmpu:scale=UQ(1,5),guard=3", tile)
     assert unit.name == "NMPU scale=UQ(1,5) guard=3"
     config = unit.config  # type: ignore[attr-defined]  # an NmpuUnit
     assert (str(config.scale), config.guard, config.input.value, config.input_bits) == ("UQ(1,5)", 3, "code", 12)

@@ -68,7 +68,7 @@ def test_what_is_undecided_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     assert undecided.verdict is Verdict.UNDECIDED
     proof = unit.Proof(rows=(("all", undecided),), planted=(), seconds=0)
     assert not proof.proved
-    monkeypatch.setattr(unit, "prove_nmpu", lambda configs: proof)
+    monkeypatch.setattr(unit, "prove_nmpu", lambda configs, library=None: proof)
     result = CliRunner().invoke(app, ["prove", "nmpu"])
     assert result.exit_code == 1 and "2^40 pairs are too many" in result.output and "1 UNDECIDED" in result.output
 

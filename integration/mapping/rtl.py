@@ -59,20 +59,30 @@ def _registers(layer: Layer, index: int, tiles: int, residual: Tensor | None, *,
 
 
 @dataclass(frozen=True, kw_only=True)
-class NmpuRtl(NmpuUnit):
-    """The NMPU's Verilog, compiled."""
+class _Hardware:
+    """What a unit becomes whose Verilog computes: mixed in front of its golden model."""
 
-    name: str = "NMPU RTL"
     engine: Engine = Engine.CXXRTL
     """What compiles it."""
     verilog: str = ""
     """A file of other Verilog with the same ports, in place of what the configuration elaborates to."""
+    unit: ClassVar[str]
+    """Name in the registry."""
     fuses: ClassVar[bool] = False
 
     @cached_property
     def bench(self) -> Bench:
         """Return the chips."""
-        return Bench(compiled("nmpu", self.config, self.engine, self.verilog))
+        config: Any = getattr(self, "config")  # noqa: B009  # the golden model's, which mypy does not see here
+        return Bench(compiled(self.unit, config, self.engine, self.verilog))
+
+    def held(self, columns: Parameters) -> Mapping[str, Any]:
+        """Return a tile's parameters as the store takes them."""
+        raise NotImplementedError
+
+    def made(self, out: Mapping[str, Any], *, logits: bool) -> Tensor:
+        """Return codes, or logits in output LSB, of the fields that leave the last tile."""
+        raise NotImplementedError
 
     def finish(
         self,
@@ -84,59 +94,50 @@ class NmpuRtl(NmpuUnit):
         logits: bool,
     ) -> tuple[Tensor, Tensor]:
         """Chain the tiles through the chips; compare with the golden model."""
-        golden = super().finish(tiles, layer, readings, residual, logits=logits)
-
-        def held(columns: Parameters) -> Mapping[str, Any]:
-            whole = Columns(**columns)
-            return {name: getattr(whole, name) for name in self.bench.chips[0].parameters}
-
-        loads = _loads(held, tiles, layer, readings, residual, logits=logits)
-        if logits:
+        golden = super().finish(  # type: ignore[misc]  # of the unit behind
+            tiles, layer, readings, residual, logits=logits
+        )
+        loads = _loads(self.held, tiles, layer, readings, residual, logits=logits)
+        if logits and "logits" not in self.bench.chips[0].registers:
             loads[-1].registers["last"] = 0  # logits are the sum
         out, flags = self.bench.run(loads)
-        made = torch.from_numpy((out["sum"] if logits else out["code"]).astype(np.float32))
-        if logits:
-            made = made * 2.0 ** -(self.config.sum_fraction + self.config.cut_post)
+        made = self.made(out, logits=logits)
         self.bench.check(made, flags, golden)
         return made, golden[1]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fp16Rtl(Fp16Unit):
+class NmpuRtl(_Hardware, NmpuUnit):
+    """The NMPU's Verilog, compiled."""
+
+    name: str = "NMPU RTL"
+    unit: ClassVar[str] = "nmpu"
+
+    def held(self, columns: Parameters) -> Mapping[str, Any]:
+        """Return a tile's parameters as the store takes them."""
+        whole = Columns(**columns)
+        return {name: getattr(whole, name) for name in self.bench.chips[0].parameters}
+
+    def made(self, out: Mapping[str, Any], *, logits: bool) -> Tensor:
+        """Return codes, or logits in output LSB."""
+        values = torch.from_numpy(out["sum" if logits else "code"].astype(np.float32))
+        return values * 2.0 ** -(self.config.sum_fraction + self.config.cut_post) if logits else values
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fp16Rtl(_Hardware, Fp16Unit):
     """The FP16 unit's Verilog, compiled."""
 
     name: str = "FP16 RTL"
-    engine: Engine = Engine.CXXRTL
-    """What compiles it."""
-    verilog: str = ""
-    """A file of other Verilog with the same ports, in place of what the configuration elaborates to."""
-    fuses: ClassVar[bool] = False
+    unit: ClassVar[str] = "fp16_unit"
 
-    @cached_property
-    def bench(self) -> Bench:
-        """Return the chips."""
-        return Bench(compiled("fp16_unit", self.config, self.engine, self.verilog))
+    def held(self, columns: Parameters) -> Mapping[str, Any]:
+        """Return a tile's parameters as the store takes them: binary16 as its bits."""
+        whole = Fp16Columns(**columns)
+        values = {name: np.asarray(getattr(whole, name)) for name in self.bench.chips[0].parameters}
+        return {name: value.astype(np.float16).view(np.uint16) for name, value in values.items()}
 
-    def finish(
-        self,
-        tiles: Sequence[Parameters],
-        layer: Layer,
-        readings: Sequence[Reading],
-        residual: Tensor | None,
-        *,
-        logits: bool,
-    ) -> tuple[Tensor, Tensor]:
-        """Chain the tiles through the chips; compare with the golden model."""
-        golden = super().finish(tiles, layer, readings, residual, logits=logits)
-
-        def held(columns: Parameters) -> Mapping[str, Any]:
-            whole = Fp16Columns(**columns)
-            values = {name: np.asarray(getattr(whole, name)) for name in self.bench.chips[0].parameters}
-            return {name: value.astype(np.float16).view(np.uint16) for name, value in values.items()}
-
-        loads = _loads(held, tiles, layer, readings, residual, logits=logits)
-        out, flags = self.bench.run(loads)
-        bits = out["half"].astype(np.uint16).view(np.float16) if logits else out["code"]
-        made = torch.from_numpy(bits.astype(np.float32))
-        self.bench.check(made, flags, golden)
-        return made, golden[1]
+    def made(self, out: Mapping[str, Any], *, logits: bool) -> Tensor:
+        """Return codes, or logits in output LSB."""
+        values = out["half"].astype(np.uint16).view(np.float16) if logits else out["code"]
+        return torch.from_numpy(values.astype(np.float32))

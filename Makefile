@@ -7,8 +7,9 @@ OUT ?= out
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Tests of whole networks and of compiled kernels: `make test` runs them, a quick check has no time for them.
-WHOLE := $(foreach part,cli evaluate network quickstart,--ignore=tests/integration/test_$(part).py) \
+# Tests of whole networks, proofs and compiled code: `make test` runs them, a quick check has no time for them.
+WHOLE := $(foreach part,cli evaluate network quickstart rtl,--ignore=tests/integration/test_$(part).py) \
+	$(foreach part,compiled exhaustive prove prove_float16 prove_mapped,--ignore=tests/synth/test_$(part).py) \
 	$(foreach part,accuracy cluster kill reproduce,--ignore=tests/integration/studies/test_$(part).py) -k "not compiled"
 
 .PHONY: demo test check bench regress clean venv simulator
@@ -36,8 +37,9 @@ check: $(STAMP) ## style, types and unit tests, under a minute; needs no simulat
 regress: $(STAMP) simulator ## what is too long for every day: exhaustive runs and studies
 	$(BIN)/pytest -m slow
 
-bench: $(STAMP) ## what a tile costs in time over plain float torch, on this machine
+bench: $(STAMP) ## what a tile costs in time over plain float torch, and what compiled Verilog costs, on this machine
 	$(BIN)/python -m integration.studies.bench
+	$(BIN)/python -m integration.studies.bench_rtl
 
 venv: $(STAMP) ## .venv with everything, at the versions of constraints.txt
 

@@ -8,10 +8,10 @@ import cocotb
 from cocotb.clock import Clock
 
 from cocotb_tests.checker import Mismatch
-from cocotb_tests.configurations import case
 from cocotb_tests.job import Job, Outcome
 from cocotb_tests.scenario import Scenario, scenarios
 from cocotb_tests.testbench import Prepared, Testbench
+from cocotb_tests.units import contract
 
 
 @cocotb.test()
@@ -24,17 +24,18 @@ async def mutants(dut: Any) -> None:
     the one before left behind.
     """
     job = Job.read()
-    found = case(job.case)
+    unit = contract(job.unit)
+    found = unit.case(job.case)
     words = found.words if job.words is None else job.words
     corners = found.corners if job.corners is None else job.corners
     script: list[tuple[Scenario, Prepared | None]] = [
-        (scenario, None) for scenario in scenarios(found.config, job.seed, words, corners)
+        (scenario, None) for scenario in scenarios(unit, found.config, job.seed, words, corners)
     ]
     outcome = Outcome()
     Clock(dut.clk, 10, unit="ns", impl="gpi").start(start_high=False)
     for fault in job.faults:
         dut.mutsel.value = 0
-        bench = Testbench(dut, found.config, latency=job.latency, seed=job.seed, cover=False)
+        bench = Testbench(dut, unit, found.config, latency=job.latency, seed=job.seed, cover=False)
         await bench.reset(2)
         await bench.scrub()
         dut.mutsel.value = fault

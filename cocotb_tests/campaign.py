@@ -3,7 +3,7 @@
 Faults that `synth.mutation` draws are simulated one after the other, each until the first mismatch: first through a
 short bench; what survives is compared with the sound unit by SAT, and what is not proved equal goes through a long one.
 The sound netlist must pass first and last. What is neither caught nor proved equal survives, unless a written reason
-tells why nobody can see it. `python -m cocotb_tests.campaign [FACTOR]` prints the counts by class.
+tells why nobody can see it. `python -m cocotb_tests.campaign [UNIT [FACTOR]]` prints the counts by class.
 """
 
 from __future__ import annotations
@@ -20,44 +20,14 @@ from rich.console import Console
 from rich.table import Table
 
 from cocotb_tests.checker import UNKNOWN
-from cocotb_tests.configurations import case
+from cocotb_tests.contract import Target
 from cocotb_tests.icarus import compile_verilog, require, simulate, workspace
 from cocotb_tests.job import Job
-from cocotb_tests.misread import MISREADINGS
-from cocotb_tests.planted import planted, wrapper
+from cocotb_tests.planted import wrapper
 from cocotb_tests.regression import Design
+from cocotb_tests.units import contract
 from synth.equivalence import Verdict, compare
 from synth.mutation import Fault, Part, draw
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """A configuration that gets faults, how many a class, and how long the benches are."""
-
-    case: str
-    """Name in `cocotb_tests.configurations`."""
-    quotas: dict[Part, int]
-    """Faults of each class."""
-    short: tuple[int, int] = (120, 8)
-    """Random words and corner batches of the bench that every fault meets."""
-    long: tuple[int, int] = (4000, 96)
-    """Random words and corner batches of the bench for what is left."""
-
-    def times(self, factor: int) -> Target:
-        """Return the target with every quota multiplied."""
-        quotas = {part: factor * quota for part, quota in self.quotas.items()}
-        return Target(case=self.case, quotas=quotas, short=self.short, long=self.long)
-
-
-TARGETS = (
-    Target(case="faulty_every_2x2", quotas={Part.DATAPATH: 66, Part.STORE: 32, Part.CONTROL: 26, Part.FLAGS: 16}),
-    Target(case="faulty_dual_1x4", quotas={Part.DATAPATH: 28, Part.STORE: 16, Part.CONTROL: 16, Part.FLAGS: 8}),
-)
-"""208 faults: every stage, and the paper's formats."""
-
-
-PLANTED = "faulty_every_2x2"
-"""The configuration that gets the faults with names."""
 
 
 class Fate(Enum):
@@ -99,11 +69,12 @@ class Verdicts:
 def hunt(design: Design, target: Target, folder: Path, *, seed: int = 1) -> Verdicts:
     """Draw the faults of a target, simulate, compare and simulate again; `folder` keeps netlists and logs."""
     require()
-    faults = draw(design.text, target.quotas, folder, seed=seed)
-    compiled = compile_verilog((folder / "faulty.v").read_text(), folder)
+    faults = draw(design.text, dict(target.quotas), folder, top=design.unit, seed=seed)
+    compiled = compile_verilog((folder / "faulty.v").read_text(), folder, top=design.unit)
 
     def simulated(numbers: Sequence[int], size: tuple[int, int]) -> dict[int, str]:
         job = Job(
+            unit=design.unit,
             case=target.case,
             latency=design.latency,
             words=size[0],
@@ -111,14 +82,14 @@ def hunt(design: Design, target: Target, folder: Path, *, seed: int = 1) -> Verd
             faults=tuple(numbers),
             result=str(folder / "outcome.json"),
         )
-        outcome = simulate(compiled, "bench_mutants", job, seconds=900)
+        outcome = simulate(compiled, "bench_mutants", job, top=design.unit, seconds=900)
         return {int(number): kind for number, kind in outcome.caught.items()}
 
     reasons = simulated([0, *(fault.number for fault in faults), 0], target.short)
     sound = not reasons.pop(0)
     fates = {number: Fate.CAUGHT if kind else Fate.SURVIVED for number, kind in reasons.items()}
     # An X is the simulator's caution: a fault that shows as nothing else may still be equal in hardware.
-    verdicts = compare([fault for fault in faults if reasons[fault.number] in ("", UNKNOWN)], folder)
+    verdicts = compare([fault for fault in faults if reasons[fault.number] in ("", UNKNOWN)], folder, top=design.unit)
     fates |= {number: Fate.EQUAL for number, verdict in verdicts.items() if verdict is Verdict.EQUAL}
     left = [fault for fault in faults if fates[fault.number] is Fate.SURVIVED]
     if left:
@@ -132,39 +103,43 @@ def hunt(design: Design, target: Target, folder: Path, *, seed: int = 1) -> Verd
     return Verdicts(target=target, faults=tuple(faults), fates=fates, reasons=reasons, sound=sound)
 
 
-def hunt_all(folder: Path, factor: int = 1) -> list[Verdicts]:
-    """Hunt the faults of every target side by side, with `factor` times the quotas."""
+def hunt_all(unit: str, folder: Path, factor: int = 1) -> list[Verdicts]:
+    """Hunt the faults of every target of a unit side by side, with `factor` times the quotas."""
     require()
-    designs = [Design.of("nmpu", case(target.case)) for target in TARGETS]
-    folders = [folder / target.case for target in TARGETS]
+    known = contract(unit)
+    designs = [Design.of(unit, known.case(target.case)) for target in known.targets]
+    folders = [folder / target.case for target in known.targets]
     for own in folders:
         own.mkdir()
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        return list(pool.map(hunt, designs, [target.times(factor) for target in TARGETS], folders))
+        return list(pool.map(hunt, designs, [target.times(factor) for target in known.targets], folders))
 
 
-def hunt_planted(folder: Path) -> dict[str, str]:
-    """Return, by the name of every planted fault and misreading, the check that caught it, or an empty text.
+def hunt_planted(unit: str, folder: Path) -> dict[str, str]:
+    """Return, by the name of every planted fault and misreading of a unit, the check that caught it, or an empty text.
 
     A misreading's name is followed by its configuration; a sound unit that fails stands under "no fault".
     """
     require()
     runs: list[tuple[str, Design, str, dict[int, str]]] = []
-    target = Design.of("nmpu", case(PLANTED))
-    faults = planted(target.case.config)
-    wrapped = replace(target, text=wrapper(target.case.config, target.text, faults))
-    runs.append(("bench_mutants", wrapped, PLANTED, {number: fault.name for number, fault in enumerate(faults, 1)}))
-    for name in dict.fromkeys(misreading.case for misreading in MISREADINGS):
-        own = {n: f"{m.name}, {name}" for n, m in enumerate(MISREADINGS, 1) if m.case == name}
-        runs.append(("bench_misread", Design.of("nmpu", case(name)), name, own))
+    known = contract(unit)
+    target = Design.of(unit, known.case(known.planted))
+    faults = known.faults(target.case.config)
+    wrapped = replace(target, text=wrapper(unit, known.ports(target.case.config), target.text, faults))
+    runs.append(
+        ("bench_mutants", wrapped, known.planted, {number: fault.name for number, fault in enumerate(faults, 1)})
+    )
+    for name in dict.fromkeys(misreading.case for misreading in known.misreadings):
+        own = {n: f"{m.name}, {name}" for n, m in enumerate(known.misreadings, 1) if m.case == name}
+        runs.append(("bench_misread", Design.of(unit, known.case(name)), name, own))
 
     def simulated(run: tuple[str, Design, str, dict[int, str]]) -> dict[str, str]:
         bench, design, name, names = run
         own = folder / bench / name
         own.mkdir(parents=True)
-        compiled = compile_verilog(design.text, own)
-        job = Job(case=name, latency=design.latency, faults=(0, *names), result=str(own / "outcome.json"))
-        kinds = simulate(compiled, bench, job, seconds=900).caught
+        compiled = compile_verilog(design.text, own, top=unit)
+        job = Job(unit=unit, case=name, latency=design.latency, faults=(0, *names), result=str(own / "outcome.json"))
+        kinds = simulate(compiled, bench, job, top=unit, seconds=900).caught
         sound = {f"no fault, {bench}, {name}": "the sound unit fails"} if kinds.pop("0") else {}
         return sound | {names[int(number)]: kind for number, kind in kinds.items()}
 
@@ -194,11 +169,11 @@ def print_verdicts(found: Sequence[Verdicts], console: Console) -> None:
                 console.print(f"{verdicts.target.case}: {fault}: {reason}", highlight=False, markup=False)
 
 
-def main(factor: int) -> None:
-    """Hunt the faults of every target, `factor` times the quotas, and print what became of them."""
+def main(unit: str = "nmpu", factor: str = "1") -> None:
+    """Hunt the faults of every target of a unit, `factor` times the quotas, and print what became of them."""
     with workspace() as root:
-        print_verdicts(hunt_all(root, factor), Console())
+        print_verdicts(hunt_all(unit, root, int(factor)), Console())
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1)
+    main(*sys.argv[1:])

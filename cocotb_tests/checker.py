@@ -7,14 +7,14 @@ a mismatch like any other.
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from cocotb_tests.coverage import count
-from cocotb_tests.ports import lanes, output_lane
-from golden_model.nmpu_config import Columns, NmpuConfig
-from golden_model.vectors import Batch, Integers, Mode
+from cocotb_tests.contract import Contract, Stimulus
+from cocotb_tests.ports import Integers
 
 UNKNOWN = "unknown"
 """The kind of a mismatch that is an X or Z: hardware has none, so this alone does not tell a fault from its equal."""
@@ -43,15 +43,17 @@ class Expected:
 class Checker:
     """Holds the golden state: parameters stored, words in flight, flags between their earliest and latest cycle."""
 
-    def __init__(self, config: NmpuConfig) -> None:
-        self.config = config
+    def __init__(self, contract: Contract, config: Any) -> None:
+        self.contract, self.config = contract, config
+        self.ports = contract.ports(config)
         self.bins: Counter[str] = Counter()
         self.words = 0
         """Words delivered and found right."""
-        self._output = output_lane(config)
-        count_ = config.units * config.columns
-        self.stored: dict[str, Integers] = {name: np.zeros(count_, np.int64) for name in Columns.ranges(config)}
-        self.mode = Mode()
+        names = self.ports.parameters.names
+        self.stored: dict[str, Integers] = {name: np.zeros(self.ports.count, np.int64) for name in names}
+        """The parameters that the unit must hold now."""
+        self.layer: Mapping[str, int] = {}
+        """The layer registers that it must hold now."""
         self._flight: deque[Expected] = deque()
         self._coming: list[tuple[str, int]] = []
         self._next = 0
@@ -60,9 +62,9 @@ class Checker:
         self._possible = 0
 
     @property
-    def columns(self) -> Columns:
-        """Return the parameters that the unit must hold now."""
-        return Columns(**{name: codes.copy() for name, codes in self.stored.items()})
+    def columns(self) -> dict[str, Integers]:
+        """Return a copy of the stored parameters."""
+        return {name: codes.copy() for name, codes in self.stored.items()}
 
     @property
     def flags(self) -> int:
@@ -79,16 +81,13 @@ class Checker:
         """Return whether a vector has begun and not ended at the input."""
         return self._position != 0
 
-    def expectations(self, batch: Batch) -> list[tuple[str, int]]:
-        """Return what the words of a batch must become, and the flags that each sets, lane 0 in bit 0."""
-        values, saturated = batch.expected(self.config)
-        values = lanes(self.config, np.asarray(values))
-        nothing = np.zeros_like(values)
-        fields = {"code": values if batch.mode.last else nothing, "sum": nothing if batch.mode.last else values}
-        raised = lanes(self.config, np.broadcast_to(np.asarray(saturated), batch.words.first.shape))
-        packed = np.packbits(raised, axis=1, bitorder="little")
+    def expectations(self, stimulus: Stimulus) -> list[tuple[str, int]]:
+        """Return what the words of a stimulus must become, and the flags that each sets, lane 0 in bit 0."""
+        answer = self.contract.answer(self.config, stimulus)
+        fields = {name: self.ports.lanes(answer.fields[name]) for name in self.ports.output.names}
+        packed = np.packbits(answer.flagged.reshape(-1, self.ports.units), axis=1, bitorder="little")
         masks = [int.from_bytes(row.tobytes(), "little") for row in packed]
-        return list(zip(self._output.text(fields), masks, strict=True))
+        return list(zip(self.ports.output.text(fields), masks, strict=True))
 
     def expect(self, expectations: list[tuple[str, int]]) -> None:
         """Begin a batch."""
@@ -100,8 +99,8 @@ class Checker:
         """Note that the unit took the next word."""
         digits, mask = self._coming[self._next]
         self._next += 1
-        mask <<= self._position * self.config.units
-        self._position = (self._position + 1) % self.config.columns
+        mask <<= self._position * self.ports.units
+        self._position = (self._position + 1) % self.ports.columns
         self._possible |= mask
         self._flight.append(Expected(digits, mask, cycle))
 
@@ -111,7 +110,7 @@ class Checker:
             raise Mismatch("protocol", "valid is high and no word is in the unit")
         expected = self._flight[0].digits
         if digits != expected:
-            got, want = self._output.unpack(digits), self._output.unpack(expected)
+            got, want = self.ports.output.unpack(digits), self.ports.output.unpack(expected)
             lane = next(index for index, pair in enumerate(zip(got, want, strict=True)) if pair[0] != pair[1])
             raise Mismatch(
                 "payload" if set(digits) <= {"0", "1"} else UNKNOWN,
@@ -151,10 +150,10 @@ class Checker:
         self.bins["flag.kept_by_other_write"] += others != 0
         self._certain = self._possible = others
 
-    def write_layer(self, mode: Mode) -> None:
+    def write_layer(self, layer: Mapping[str, int]) -> None:
         """Note a write to the layer registers; it clears every flag."""
         self.bins["flag.cleared_by_layer"] += self._certain != 0
-        self.mode = mode
+        self.layer = layer
         self._certain = self._possible = 0
 
     def reset(self) -> None:
@@ -166,6 +165,6 @@ class Checker:
         self._position = 0
         self._certain = self._possible = 0
 
-    def cover(self, batch: Batch) -> None:
-        """Count the bins of a batch whose words all came out right."""
-        self.bins.update(count(self.config, batch))
+    def cover(self, stimulus: Stimulus) -> None:
+        """Count the bins of a stimulus whose words all came out right."""
+        self.bins.update(self.contract.count(self.config, stimulus))

@@ -11,8 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from cocotb_tests.ports import Struct, column_parameters, input_lane, layer_parameters
-from golden_model.nmpu_config import NmpuConfig
+from cocotb_tests.ports import Ports, Struct
 
 Handle: TypeAlias = Any
 """A simulator object; cocotb types it by what the simulator finds there."""
@@ -26,9 +25,9 @@ def junk(rng: np.random.Generator, bits: int) -> int:
 class Driver:
     """Offers words on the input stream. A word that was offered stays until it is taken; idle cycles carry junk."""
 
-    def __init__(self, dut: Handle, config: NmpuConfig, rng: np.random.Generator) -> None:
+    def __init__(self, dut: Handle, ports: Ports, rng: np.random.Generator) -> None:
         self._payload, self._valid, self._ready = dut.i__payload, dut.i__valid, dut.i__ready
-        self._bits = input_lane(config).bits * config.units
+        self._bits = ports.input.bits * ports.units
         self._rng = rng
         self._offering = False
         self._valid.value = 0
@@ -81,7 +80,7 @@ class Monitor:
 
     @property
     def flags(self) -> str:
-        """Return the saturation flags, binary digits, column 0 last."""
+        """Return the flags, binary digits, column 0 last."""
         return str(self._flags.value)
 
     @property
@@ -93,10 +92,10 @@ class Monitor:
 class Loader:
     """Writes parameters: for one cycle a column, the layer registers, or both; junk stands on the ports otherwise."""
 
-    def __init__(self, dut: Handle, config: NmpuConfig, rng: np.random.Generator) -> None:
-        self.columns: Struct = column_parameters(config)
-        self.layer: Struct = layer_parameters(config)
-        self._count = config.units * config.columns
+    def __init__(self, dut: Handle, ports: Ports, rng: np.random.Generator) -> None:
+        self.columns: Struct = ports.parameters
+        self.layer: Struct = ports.layer
+        self._count = ports.count
         self._rng = rng
         self._enable, self._column = dut.write__en, dut.write__column
         self._mask, self._data = dut.write__mask, dut.write__data

@@ -15,8 +15,10 @@ JOB = "NMPU_BENCH_JOB"
 class Job:
     """One run of a bench in the simulator."""
 
+    unit: str
+    """The unit, by its name in `cocotb_tests.units`."""
     case: str
-    """Name in `cocotb_tests.configurations`."""
+    """One of its configurations."""
     latency: int
     """The latency that the component states."""
     result: str

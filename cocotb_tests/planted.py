@@ -2,28 +2,15 @@
 
 A wrapper stands around the sound unit, and one value of `mutsel` replaces what is driven there: words dropped under a
 stall, flags that stay, fields that are lost. Nothing inside the unit is named, so the faults outlive its changes.
-Faults in the arithmetic are planted in the specification instead: `cocotb_tests.misread`.
+Faults in the arithmetic are planted in the specification instead: a contract's `misreadings`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cocotb_tests.ports import Struct, column_parameters, input_lane, layer_parameters, output_lane
-from golden_model.nmpu_config import NmpuConfig
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planted:
-    """A fault at the ports: what is driven instead of a signal."""
-
-    name: str
-    """What is wrong."""
-    inputs: tuple[tuple[str, str], ...] = ()
-    """Input of the sound unit, and the expression that it gets instead of the port."""
-    outputs: tuple[tuple[str, str], ...] = ()
-    """Output port, and the expression that it gets; `X_s` is the sound unit's output X."""
-
+from cocotb_tests.contract import Planted
+from cocotb_tests.ports import Ports, Struct
 
 STATE = """
   reg [15:0] waited = 0, flying = 0, taken = 0; reg toggle = 0, begun = 0;
@@ -43,54 +30,65 @@ STATE = """
 """What the faulty expressions may use: cycles the output waits, words inside, word number, flags ever up."""
 
 
-def _slices(struct: Struct, port: str) -> dict[str, str]:
-    """Return every field of a packed port as a slice of it."""
-    slices, low = {}, 0
-    for field in struct.fields:
-        slices[field.name] = f"{port}[{low + field.bits - 1}:{low}]"
-        low += field.bits
-    return slices
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A packed port in Verilog, to be driven with something else."""
+
+    port: str
+    """Its name."""
+    struct: Struct
+    """Its fields."""
+
+    def _slices(self) -> dict[str, str]:
+        slices, low = {}, 0
+        for field in self.struct.fields:
+            slices[field.name] = f"{self.port}[{low + field.bits - 1}:{low}]"
+            low += field.bits
+        return slices
+
+    def _driven(self, name: str, changes: dict[str, str]) -> Planted:
+        slices = self._slices() | changes
+        return Planted(name=name, inputs=((self.port, "{" + ", ".join(reversed(list(slices.values()))) + "}"),))
+
+    def changed(self, name: str, field: str, operator: str) -> Planted:
+        """Return the fault of one field: negated (`-`), cleared (`0`), 1 (`1`), lowest bit (`^`) or sign bit (`s`)."""
+        was = self._slices()[field]
+        bits = next(each.bits for each in self.struct.fields if each.name == field)
+        changes = {
+            "-": f"(-{was})",
+            "0": f"{bits}'d0",
+            "1": f"{bits}'d1",
+            "^": f"({was} ^ {bits}'d1)",
+            "s": f"({was} ^ {bits}'d{1 << (bits - 1)})",
+        }
+        return self._driven(name, {field: changes[operator]})
+
+    def swapped(self, name: str, one: str, other: str) -> Planted:
+        """Return the fault of two fields of one width exchanged."""
+        slices = self._slices()
+        return self._driven(name, {one: slices[other], other: slices[one]})
 
 
-def _joined(slices: dict[str, str]) -> str:
-    return "{" + ", ".join(reversed(list(slices.values()))) + "}"
+def parameters(ports: Ports) -> Packed:
+    """Return the parameter write port."""
+    return Packed("write__data", ports.parameters)
 
 
-def _changed(struct: Struct, port: str, name: str, operator: str) -> str:
-    """Return a packed port with one field changed: negated (`-`), cleared (`0`), set (`1`) or off by one (`^`)."""
-    slices = _slices(struct, port)
-    bits = next(field.bits for field in struct.fields if field.name == name)
-    changes = {
-        "-": f"(-{slices[name]})",
-        "0": f"{bits}'d0",
-        "1": f"{bits}'d1",
-        "^": f"({slices[name]} ^ {bits}'d1)",
-    }
-    return _joined(slices | {name: changes[operator]})
+def layer(ports: Ports) -> Packed:
+    """Return the layer write port."""
+    return Packed("layer__data", ports.layer)
 
 
-def _swapped(struct: Struct, port: str, one: str, other: str) -> str:
-    """Return a packed port with two fields of one width exchanged."""
-    slices = _slices(struct, port)
-    return _joined(slices | {one: slices[other], other: slices[one]})
-
-
-def planted(config: NmpuConfig) -> list[Planted]:
-    """Return the faults of a unit with every stage, two lanes of two columns."""
-    columns, layer, lane = column_parameters(config), layer_parameters(config), input_lane(config)
-    mask = "{" + ", ".join(f"write__mask[{index}]" for index in range(len(columns.fields))) + "}"
-    ones = f"{{{len(columns.fields)}{{1'b1}}}}"
-    low, high = (f"i__payload[{lane.bits - 1}:0]", f"i__payload[{2 * lane.bits - 1}:{lane.bits}]")
-    out = output_lane(config).bits
-    out_low, out_high = (f"o__payload_s[{out - 1}:0]", f"o__payload_s[{2 * out - 1}:{out}]")
-
-    def parameter(name: str, field: str, operator: str) -> Planted:
-        return Planted(name=name, inputs=(("write__data", _changed(columns, "write__data", field, operator)),))
-
-    def register(name: str, field: str, operator: str) -> Planted:
-        return Planted(name=name, inputs=(("layer__data", _changed(layer, "layer__data", field, operator)),))
-
-    return [
+def frame_faults(ports: Ports) -> list[Planted]:
+    """Return the faults of every unit that stands in `hdl.frame`; it needs four columns, two of them on a lane."""
+    fields = len(ports.parameters.fields)
+    mask = "{" + ", ".join(f"write__mask[{index}]" for index in range(fields)) + "}"
+    ones = f"{{{fields}{{1'b1}}}}"
+    pairs = ", ".join(f"flags_s[{column ^ 1}]" for column in reversed(range(ports.count)))
+    turned = ", ".join(f"write__column[{bit}]" for bit in range((ports.count - 1).bit_length()))
+    if ports.count < 4 or ports.count % 2 or ports.columns < 2:
+        raise ValueError(f"{ports.units} x {ports.columns} columns do not show every fault")
+    found = [
         Planted(name="a long stall drops the word at the output", inputs=(("o__ready", "o__ready | (waited == 2)"),)),
         Planted(name="the word changes while it waits", outputs=(("o__payload", "o__payload_s ^ (waited == 3)"),)),
         Planted(name="valid is withdrawn under a stall", outputs=(("o__valid", "o__valid_s & (waited != 2)"),)),
@@ -108,7 +106,7 @@ def planted(config: NmpuConfig) -> list[Planted]:
         Planted(name="a column write clears every flag", outputs=(("flags", "flags_s & ~hidden"),)),
         Planted(
             name="flags of neighbouring columns exchanged",
-            outputs=(("flags", "{flags_s[2], flags_s[3], flags_s[0], flags_s[1]}"),),
+            outputs=(("flags", f"{{{pairs}}}"),),
         ),
         Planted(name="reset clears nothing", inputs=(("rst", "rst & ~begun"),)),
         Planted(
@@ -131,57 +129,45 @@ def planted(config: NmpuConfig) -> list[Planted]:
         ),
         Planted(name="every cycle writes a column", inputs=(("write__en", "1'b1"),)),
         Planted(name="every cycle writes the layer registers", inputs=(("layer__en", "1'b1"),)),
-        Planted(name="column number transposed", inputs=(("write__column", "{write__column[0], write__column[1]}"),)),
-        parameter("offset with the wrong sign", "offset", "-"),
-        parameter("batch-norm offset with the wrong sign", "bn_offset", "-"),
-        parameter("negate ignored", "negate", "0"),
-        parameter("batch-norm sign ignored", "bn_negate", "0"),
-        parameter("column shift ignored", "shift", "0"),
-        parameter("batch-norm shift off by one", "bn_shift", "^"),
-        parameter("residual shift off by one", "residual_shift", "^"),
-        Planted(
-            name="scales exchanged", inputs=(("write__data", _swapped(columns, "write__data", "scale_p", "scale_n")),)
-        ),
-        register("layer shift off by one", "shift", "^"),
-        Planted(
-            name="ReLUs exchanged",
-            inputs=(("layer__data", _swapped(layer, "layer__data", "relu_before", "relu_after")),),
-        ),
-        register("always receives", "receive", "1"),
-        register("always the last tile", "last", "1"),
-        register("always adds the residual", "add_residual", "1"),
-        Planted(name="input lanes exchanged", inputs=(("i__payload", f"{{{low}, {high}}}"),)),
-        Planted(name="output lanes exchanged", outputs=(("o__payload", f"{{{out_low}, {out_high}}}"),)),
+        Planted(name="column number transposed", inputs=(("write__column", f"{{{turned}}}"),)),
         Planted(name="idle forgets the word number", outputs=(("idle", "flying == 0"),)),
         Planted(name="idle forgets the words inside", outputs=(("idle", "taken == 0"),)),
     ]
+    if ports.units == 2:
+        into, out = ports.input.bits, ports.output.bits
+        low, high = f"i__payload[{into - 1}:0]", f"i__payload[{2 * into - 1}:{into}]"
+        out_low, out_high = f"o__payload_s[{out - 1}:0]", f"o__payload_s[{2 * out - 1}:{out}]"
+        found += [
+            Planted(name="input lanes exchanged", inputs=(("i__payload", f"{{{low}, {high}}}"),)),
+            Planted(name="output lanes exchanged", outputs=(("o__payload", f"{{{out_low}, {out_high}}}"),)),
+        ]
+    return found
 
 
-def wrapper(config: NmpuConfig, text: str, faults: list[Planted]) -> str:
-    """Return Verilog in which module `nmpu` is the sound unit behind faults that `mutsel` chooses, from 1."""
-    count = config.units * config.columns
+def wrapper(unit: str, ports: Ports, text: str, faults: list[Planted]) -> str:
+    """Return Verilog in which the unit's module is the sound one behind faults that `mutsel` chooses, from 1."""
     inputs = {
         "rst": 1,
         "i__valid": 1,
-        "i__payload": config.units * input_lane(config).bits,
+        "i__payload": ports.units * ports.input.bits,
         "o__ready": 1,
         "write__en": 1,
-        "write__column": max(1, (count - 1).bit_length()),
-        "write__mask": len(column_parameters(config).fields),
-        "write__data": column_parameters(config).bits,
+        "write__column": max(1, (ports.count - 1).bit_length()),
+        "write__mask": len(ports.parameters.fields),
+        "write__data": ports.parameters.bits,
         "layer__en": 1,
-        "layer__data": layer_parameters(config).bits,
+        "layer__data": ports.layer.bits,
     }
     outputs = {
         "i__ready": 1,
         "o__valid": 1,
-        "o__payload": config.units * output_lane(config).bits,
-        "flags": count,
+        "o__payload": ports.units * ports.output.bits,
+        "flags": ports.count,
         "idle": 1,
     }
     select = len(faults).bit_length()
     lines = [
-        f"module nmpu(clk, mutsel, {', '.join([*inputs, *outputs])});",
+        f"module {unit}(clk, mutsel, {', '.join([*inputs, *outputs])});",
         f"  input clk; input [{select - 1}:0] mutsel;",
     ]
     lines += [f"  input [{bits - 1}:0] {name}; reg [{bits - 1}:0] {name}_d;" for name, bits in inputs.items()]
@@ -189,7 +175,7 @@ def wrapper(config: NmpuConfig, text: str, faults: list[Planted]) -> str:
         f"  output [{bits - 1}:0] {name}; wire [{bits - 1}:0] {name}_s; reg [{bits - 1}:0] {name};"
         for name, bits in outputs.items()
     ]
-    lines.append(STATE.format(flags=count - 1, columns=config.columns))
+    lines.append(STATE.format(flags=ports.count - 1, columns=ports.columns))
     lines.append("  always @* begin")
     lines += [f"    {name}_d = {name};" for name in inputs] + [f"    {name} = {name}_s;" for name in outputs]
     lines.append("    case (mutsel)")
@@ -199,7 +185,7 @@ def wrapper(config: NmpuConfig, text: str, faults: list[Planted]) -> str:
         lines.append(f"      {number}: begin {' '.join(driven)} end // {fault.name}")
     lines.append("    endcase\n  end")
     ties = [f".{name}({name}_d)" for name in inputs] + [f".{name}({name}_s)" for name in outputs]
-    lines.append(f"  nmpu_sound sound(.clk(clk), {', '.join(ties)});\nendmodule\n")
-    if text.count("module nmpu(") != 1:
+    lines.append(f"  {unit}_sound sound(.clk(clk), {', '.join(ties)});\nendmodule\n")
+    if text.count(f"module {unit}(") != 1:
         raise ValueError("the unit's text has no single module nmpu to wrap")
-    return text.replace("module nmpu(", "module nmpu_sound(") + "\n".join(lines)
+    return text.replace(f"module {unit}(", f"module {unit}_sound(") + "\n".join(lines)

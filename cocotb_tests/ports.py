@@ -1,20 +1,21 @@
-"""The bits of the NMPU's ports: fields, widths, and whole words packed and unpacked with numpy.
+"""The bits of a unit's ports: fields, widths, and whole words packed and unpacked with numpy.
 
-This is the port contract as the bench understands it, derived from the configuration alone: the component's own
-signature is not asked, so that a wrong width there is found and not copied.
+A unit's contract derives them from its configuration alone: the component's own signature is not asked, so that a wrong
+width there is found and not copied.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from golden_model.fixed import Range
-from golden_model.nmpu_config import Columns, Input, NmpuConfig
-from golden_model.vectors import Integers, Mode
+
+Integers: TypeAlias = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,57 +95,28 @@ class Struct:
         return lanes
 
 
-def input_lane(config: NmpuConfig) -> Struct:
-    """Return the fields of one lane of the input stream."""
-    fields = [Field("first", config.input_bits, config.input is Input.CODE)]
-    if config.input is Input.COUNTS:
-        fields.append(Field("second", config.input_bits))
-    if config.partial_sum:
-        fields.append(Field("received", config.sum_range.signed_bits, True))
-    if config.residual:
-        fields.append(Field("residual", config.residual_input.bits, config.residual_input.signed))
-    return Struct(tuple(fields))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """The port fields of one configuration of a unit that stands in `hdl.frame`."""
 
+    units: int
+    """Lanes side by side."""
+    columns: int
+    """Columns that share one lane in time."""
+    input: Struct
+    """One lane of the input stream."""
+    output: Struct
+    """One lane of the output stream."""
+    parameters: Struct
+    """One column's parameters."""
+    layer: Struct
+    """The layer registers."""
 
-def output_lane(config: NmpuConfig) -> Struct:
-    """Return the fields of one lane of the output stream."""
-    fields = [Field("code", config.output.bits, config.output.signed)]
-    if config.partial_sum:
-        fields.append(Field("sum", config.sum_range.signed_bits, True))
-    return Struct(tuple(fields))
+    @property
+    def count(self) -> int:
+        """Return the columns in all."""
+        return self.units * self.columns
 
-
-def column_parameters(config: NmpuConfig) -> Struct:
-    """Return the fields of the parameter write port."""
-    ranges = Columns.ranges(config)
-    return Struct(tuple(Field.holding(name, held) for name, held in ranges.items() if held != Range(0, 0)))
-
-
-def layer_parameters(config: NmpuConfig) -> Struct:
-    """Return the fields of the layer write port."""
-    present: Sequence[tuple[str, int, bool]] = (
-        ("shift", Range(0, config.max_layer_shift).unsigned_bits, config.max_layer_shift > 0),
-        ("relu_before", 1, config.relu and config.residual),
-        ("relu_after", 1, config.relu),
-        ("receive", 1, config.partial_sum),
-        ("add_residual", 1, config.residual),
-        ("last", 1, config.partial_sum),
-    )
-    return Struct(tuple(Field(name, bits) for name, bits, there in present if there))
-
-
-def layer_values(mode: Mode) -> dict[str, int]:
-    """Return every layer register of a mode, by field name."""
-    return {
-        "shift": mode.layer.shift,
-        "relu_before": int(mode.layer.relu_before),
-        "relu_after": int(mode.layer.relu_after),
-        "receive": int(mode.receive),
-        "add_residual": int(mode.add_residual),
-        "last": int(mode.last),
-    }
-
-
-def lanes(config: NmpuConfig, values: Integers) -> Integers:
-    """Return (vectors, units * columns) as (words, units): word t of a vector carries columns t * units + u."""
-    return values.reshape(-1, config.units)
+    def lanes(self, values: Integers) -> Integers:
+        """Return (vectors, units * columns) as (words, units): word t of a vector carries columns t * units + u."""
+        return values.reshape(-1, self.units)

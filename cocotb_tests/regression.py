@@ -19,18 +19,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from cocotb_tests.configurations import CASES, Case, case
+from cocotb_tests.contract import Case
 from cocotb_tests.icarus import compile_verilog, require, simulate, workspace
 from cocotb_tests.job import Job, Outcome
-from cocotb_tests.plan import POINTS, unmet
+from cocotb_tests.units import contract
 from golden_model.errors import UserError
 from synth.registry import unit as find_unit
 from synth.verilog import elaborate
 
 QUICK_WORDS, QUICK_CORNERS = 300, 12
 """Random words and corner batches of a configuration in a quick run."""
-TRACED = "every_stage_2x2"
-"""What --waves shows where nothing failed."""
 STALLS = ("stall.output_waits", "stall.input_waits", "stall.bubble")
 
 
@@ -73,7 +71,7 @@ class Summary:
     quick: bool
     """Whether it was a short run, which the test plan is not held against."""
     rows: tuple[Row, ...]
-    """One a configuration, in the order of `cocotb_tests.configurations`."""
+    """One a configuration, in the order of the unit's contract."""
     bins: dict[str, int] = field(default_factory=dict)
     """Cover bins of all configurations together."""
     unmet: tuple[str, ...] = ()
@@ -119,6 +117,7 @@ def run_design(
     began = time.perf_counter()
     folder.mkdir()
     job = Job(
+        unit=design.unit,
         case=design.case.name,
         latency=design.latency,
         seed=seed,
@@ -127,12 +126,12 @@ def run_design(
         result=str(folder / "outcome.json"),
     )
     compiled = compile_verilog(design.text, folder, top=design.unit, waves=waves)
-    outcome = simulate(compiled, "bench_nmpu", job, top=design.unit, waves=waves)
+    outcome = simulate(compiled, "bench_unit", job, top=design.unit, waves=waves)
     row = Row(
         name=design.case.name,
         words=outcome.words,
         corners=outcome.corners,
-        codes=(outcome.words + outcome.corners) * design.case.config.units,
+        codes=(outcome.words + outcome.corners) * contract(design.unit).ports(design.case.config).units,
         cycles=outcome.cycles,
         stalls=sum(outcome.bins.get(name, 0) for name in STALLS),
         loads=outcome.loads,
@@ -167,22 +166,21 @@ def verify(
     aside; `waves` leaves the trace (.vcd or .fst) of the first configuration that failed, else of a short run with all
     stages on; `console` shows progress; `workers` simulations at a time, one a processor by default.
     """
+    known = contract(unit)
     require()
-    if unit != "nmpu":
-        raise UserError(f"unit {unit!r}: the regression knows nmpu")
     if waves is not None and waves.suffix not in (".vcd", ".fst"):
         raise UserError(f"--waves {waves}: a trace ends in .vcd or .fst")
     if waves is not None and not waves.absolute().parent.is_dir():
         raise UserError(f"--waves {waves}: the folder {waves.absolute().parent} does not exist")
     began = time.perf_counter()
-    chosen = [entry for entry in CASES if entry.quick or not quick]
+    chosen = [entry for entry in known.cases if entry.quick or not quick]
     words, corners = (QUICK_WORDS, QUICK_CORNERS) if quick else (None, None)
     found: dict[str, tuple[Row, Outcome]] = {}
     with workspace() as root, _progress(console, len(chosen)) as progress:
         pool = ThreadPoolExecutor(workers or os.cpu_count() or 1)
         try:
             running: dict[Future[tuple[Row, Outcome]], str] = {}
-            for entry in sorted(chosen, key=lambda entry: -entry.config.units * entry.config.columns):
+            for entry in sorted(chosen, key=lambda entry: -known.ports(entry.config).count):
                 design = Design.of(unit, entry)  # here, one after the other, while simulations run beside it
                 folder = root / entry.name
                 future = pool.submit(run_design, design, folder, seed=seed, words=words, corners=corners)
@@ -196,12 +194,12 @@ def verify(
         if waves is not None:
             failed = next((row.name for row in rows if row.mismatches), None)
             words, corners = (words, corners) if failed else (40, 2)
-            design = Design.of(unit, case(failed or TRACED))
+            design = Design.of(unit, known.case(failed or known.traced))
             run_design(design, root / "waves", seed=seed, words=words, corners=corners, waves=waves.absolute())
     bins: Counter[str] = Counter()
     for _, outcome in found.values():
         bins.update(outcome.bins)
-    missing = () if quick else tuple(f"{point.feature}: {point.corner}" for point in unmet(bins))
+    missing = () if quick else tuple(f"{point.feature}: {point.corner}" for point in known.unmet(bins))
     return Summary(
         unit=unit,
         seed=seed,
@@ -230,11 +228,12 @@ def print_summary(summary: Summary, console: Console) -> None:
     for row in summary.rows:
         for mismatch in row.mismatches:
             console.print(f"[red]{row.name}[/]: {mismatch}", highlight=False)
+    points = len(contract(summary.unit).points)
     codes, bins = sum(row.codes for row in summary.rows), sum(1 for hits in summary.bins.values() if hits)
     plan = (
         "a quick run, the test plan left aside"
         if summary.quick
-        else f"{len(POINTS) - len(summary.unmet)} of {len(POINTS)} points of the test plan met"
+        else f"{points - len(summary.unmet)} of {points} points of the test plan met"
     )
     broken = any(row.mismatches for row in summary.rows)  # a configuration that stopped early explains what is unmet
     for point in () if broken else summary.unmet:

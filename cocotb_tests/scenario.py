@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Any
 
 import numpy as np
 
-from golden_model.nmpu_config import NmpuConfig
-from golden_model.vectors import Batch, corner_batches, random_batch, random_words
+from cocotb_tests.contract import Contract, Stimulus
 
 
 class Load(Enum):
@@ -55,8 +55,8 @@ class Stall(Enum):
 class Scenario:
     """One batch and what happens to it."""
 
-    batch: Batch
-    """Parameters, mode and words."""
+    stimulus: Stimulus
+    """Parameters, layer registers and words."""
     corner: bool
     """Whether it counts as corners or as random words."""
     load: Load
@@ -79,41 +79,47 @@ def _stalls(rng: np.random.Generator) -> tuple[Stall, Stall]:
     return STALLS[int(rng.integers(len(STALLS)))], STALLS[int(rng.integers(len(STALLS)))]
 
 
-def _followers(config: NmpuConfig, rng: np.random.Generator, before: Batch) -> Iterator[Scenario]:
-    """Yield a batch that a reset cuts off, inside a vector if it can, and one under the parameters that outlive it."""
-    words = random_words(config, rng, 40)
-    cut = int(rng.integers(8, 24)) * config.columns + int(rng.integers(config.columns))
+def _followers(contract: Contract, config: Any, rng: np.random.Generator, before: Stimulus) -> Iterator[Scenario]:
+    """Yield a batch that a reset cuts off, inside a vector if it can, and one under the parameters that outlive it.
+
+    In a unit of many columns it falls after two vectors.
+    """
+    columns = contract.ports(config).columns
+    most = max(2, min(24, 192 // columns))
+    words = contract.words(config, rng, most + 16)
+    cut = int(rng.integers(min(8, most - 1), most)) * columns + int(rng.integers(columns))
     source, sink = _stalls(rng)
     broken = replace(before, words=words)
-    yield Scenario(batch=broken, corner=False, load=Load.KEEP, source=source, sink=sink, reset_after=cut)
-    kept = replace(before, words=random_words(config, rng, 4))
-    yield Scenario(batch=kept, corner=False, load=Load.KEEP)
+    yield Scenario(stimulus=broken, corner=False, load=Load.KEEP, source=source, sink=sink, reset_after=cut)
+    kept = replace(before, words=contract.words(config, rng, 4))
+    yield Scenario(stimulus=kept, corner=False, load=Load.KEEP)
 
 
-def scenarios(config: NmpuConfig, seed: int, words: int, corners: int | None) -> Iterator[Scenario]:
+def scenarios(contract: Contract, config: Any, seed: int, words: int, corners: int | None) -> Iterator[Scenario]:
     """Yield the corners of a configuration, then at least `words` random words; the same for the same seed.
 
     One batch in six is followed by one that a reset cuts off and by one under the parameters that outlive the reset.
     """
-    rng = np.random.default_rng([seed, config.units, config.columns])
+    ports = contract.ports(config)
+    rng = np.random.default_rng([seed, ports.units, ports.columns])
 
-    def following(number: int, batch: Batch) -> Iterator[Scenario]:
+    def following(number: int, stimulus: Stimulus) -> Iterator[Scenario]:
         if number % 6 == 1:
-            yield from _followers(config, rng, batch)
+            yield from _followers(contract, config, rng, stimulus)
 
-    for number, batch in enumerate(corner_batches(config, rng, corners)):
+    for number, stimulus in enumerate(contract.corners(config, rng, corners)):
         load = Load.FULL if number == 0 or rng.random() < 0.5 else Load.PARTS
         source, sink = _stalls(rng)
-        yield Scenario(batch=batch, corner=True, load=load, source=source, sink=sink)
-        yield from following(number, batch)
+        yield Scenario(stimulus=stimulus, corner=True, load=load, source=source, sink=sink)
+        yield from following(number, stimulus)
     sent = number = 0
     batches = 12
     while sent < words:
-        vectors = max(1, words // (batches * config.columns))
-        batch = random_batch(config, rng, vectors + int(rng.integers(4)))
+        vectors = max(1, words // (batches * ports.columns))
+        stimulus = contract.random(config, rng, vectors + int(rng.integers(4)))
         source, sink = _stalls(rng)
         load = Load.FULL if rng.random() < 0.4 else Load.PARTS
-        yield Scenario(batch=batch, corner=False, load=load, source=source, sink=sink)
-        yield from following(number, batch)
-        sent += len(batch.words.first) * config.columns
+        yield Scenario(stimulus=stimulus, corner=False, load=load, source=source, sink=sink)
+        yield from following(number, stimulus)
+        sent += stimulus.vectors * ports.columns
         number += 1

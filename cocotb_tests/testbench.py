@@ -1,4 +1,4 @@
-"""The testbench of the NMPU: one loop, one wake-up a clock cycle, that lets driver, monitor and checker act in turn.
+"""The testbench of a unit: one loop, one wake-up a clock cycle, that lets driver, monitor and checker act in turn.
 
 In every cycle it checks, before the rising edge: the word at the output is the oldest one in flight (so it is stable
 while it waits), valid is not withdrawn, ready falls only under back pressure, flags and `idle` are what the words
@@ -8,21 +8,20 @@ accepted and delivered so far allow; without output stalls also the latency, and
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import cycle, repeat
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge
 
 from cocotb_tests.checker import Checker, Mismatch
+from cocotb_tests.contract import Contract, Stimulus
 from cocotb_tests.drivers import Driver, Handle, Loader, Monitor, junk
-from cocotb_tests.ports import input_lane, lanes, layer_values
+from cocotb_tests.ports import Integers
 from cocotb_tests.scenario import Load, Scenario, Stall
-from golden_model.nmpu_config import Columns, NmpuConfig
-from golden_model.vectors import Batch
 
 PATIENCE = 200
 """Cycles without any progress after which a bench gives up; the longest stall is 40."""
@@ -31,7 +30,7 @@ PATIENCE = 200
 class Prepared(NamedTuple):
     """A scenario's words as they stand at the ports."""
 
-    batch: Batch
+    stimulus: Stimulus
     """With the parameters that hold while it runs."""
     packed: list[int]
     """At the input."""
@@ -49,17 +48,25 @@ class Testbench:
     __test__ = False  # for pytest: this is no test class
 
     def __init__(
-        self, dut: Handle, config: NmpuConfig, *, latency: int, seed: int = 0, watch: bool = True, cover: bool = True
+        self,
+        dut: Handle,
+        contract: Contract,
+        config: Any,
+        *,
+        latency: int,
+        seed: int = 0,
+        watch: bool = True,
+        cover: bool = True,
     ) -> None:
-        self.config, self.latency, self.watch, self.cover = config, latency, watch, cover
+        self.latency, self.watch, self.cover = latency, watch, cover
+        self.ports = contract.ports(config)
         self.rng = np.random.default_rng([seed, 1])
-        self.checker = Checker(config)
+        self.checker = Checker(contract, config)
         self.bins = self.checker.bins
-        self.driver = Driver(dut, config, self.rng)
+        self.driver = Driver(dut, self.ports, self.rng)
         self.monitor = Monitor(dut)
-        self.loader = Loader(dut, config, self.rng)
+        self.loader = Loader(dut, self.ports, self.rng)
         self._rst, self._clk, self._edge = dut.rst, dut.clk, RisingEdge(dut.clk)
-        self._lane = input_lane(config)
         self.cycle = 0
         self.streaming = 0.0
         """Processor seconds spent streaming and checking words, the simulator included, stimulus left out."""
@@ -101,11 +108,11 @@ class Testbench:
 
     def prepare(self, scenario: Scenario) -> Prepared:
         """Return what the words of a scenario are at the ports; it can be run again on a unit in the same state."""
-        batch = scenario.batch
+        stimulus, lane = scenario.stimulus, self.ports.input
         if scenario.load is Load.KEEP:
-            batch = replace(batch, columns=self.checker.columns, mode=self.checker.mode)
-        packed = self._lane.pack({name: lanes(self.config, getattr(batch.words, name)) for name in self._lane.names})
-        return Prepared(batch, packed, self.checker.expectations(batch))
+            stimulus = replace(stimulus, columns=self.checker.columns, layer=self.checker.layer)
+        packed = lane.pack({name: self.ports.lanes(stimulus.words[name]) for name in lane.names})
+        return Prepared(stimulus, packed, self.checker.expectations(stimulus))
 
     async def run(self, scenario: Scenario, prepared: Prepared | None = None) -> int:
         """Load, stream and check one scenario; return the words that came out right."""
@@ -114,31 +121,31 @@ class Testbench:
         if scenario.load is Load.KEEP:
             self.bins["reset.parameters_kept"] += scenario.reset_after is None
         else:
-            await self._load(prepared.batch, scenario.load)
+            await self._load(prepared.stimulus, scenario.load)
         before = self.checker.words
         self.checker.expect(prepared.expectations)
         began = time.process_time()
         await self._stream(prepared.packed, scenario)
         self.streaming += time.process_time() - began
         if scenario.reset_after is None and self.cover:
-            self.checker.cover(prepared.batch)
+            self.checker.cover(prepared.stimulus)
             self.bins["stream.full_speed"] += scenario.source is scenario.sink is Stall.NEVER
         return self.checker.words - before
 
     async def scrub(self) -> None:
         """Fill parameter store and layer registers with junk."""
-        for column in range(self.config.units * self.config.columns):
+        for column in range(self.ports.count):
             fields = self.loader.columns
             self.loader.column(column, (1 << len(fields.fields)) - 1, junk(self.rng, fields.bits))
             self.loader.layer_registers({field.name: junk(self.rng, field.bits) for field in self.loader.layer.fields})
             await self._tick()
         self.loader.rest()
 
-    def _writes(self, columns: Columns, how: Load) -> Iterator[tuple[int, dict[str, int]]]:
+    def _writes(self, columns: Mapping[str, Integers], how: Load) -> Iterator[tuple[int, dict[str, int]]]:
         """Yield the column writes of a load, in the order of the columns: the fields that each takes over."""
         names = self.loader.columns.names
-        for column in range(self.config.units * self.config.columns):
-            codes = {name: int(np.asarray(getattr(columns, name))[column]) for name in names}
+        for column in range(self.ports.count):
+            codes = {name: int(columns[name][column]) for name in names}
             if how is Load.FULL:
                 yield column, codes
                 continue
@@ -151,13 +158,13 @@ class Testbench:
             if self.rng.random() < 0.25:
                 yield column, {}
 
-    async def _load(self, batch: Batch, how: Load) -> None:
-        """Write the parameters of a batch in random order: a column a cycle, the layer registers with one or alone."""
-        steps: list[tuple[int, dict[str, int]] | None] = list(self._writes(batch.columns, how))
+    async def _load(self, stimulus: Stimulus, how: Load) -> None:
+        """Write parameters in random order: a column a cycle, the layer registers with one of them or alone."""
+        steps: list[tuple[int, dict[str, int]] | None] = list(self._writes(stimulus.columns, how))
         order = self.rng.permutation(len(steps))
         steps = [steps[index] for index in order]
         layer_at = int(self.rng.integers(len(steps) + 1))
-        kept = how is Load.PARTS and batch.mode == self.checker.mode
+        kept = how is Load.PARTS and stimulus.layer == self.checker.layer
         alone = layer_at == len(steps) or bool(self.rng.random() < 0.75)
         if alone and not kept:
             steps.insert(layer_at, None)
@@ -169,15 +176,14 @@ class Testbench:
             if step is not None:
                 self._put_column(*step)
             if layer:
-                mode = layer_values(batch.mode)
-                self.loader.layer_registers({name: mode[name] for name in self.loader.layer.names})
+                self.loader.layer_registers({name: stimulus.layer[name] for name in self.loader.layer.names})
             await self._tick()
             self._still()
             self.loader.rest()
             if step is not None:
                 self.checker.write_column(*step)
             if layer:
-                self.checker.write_layer(batch.mode)
+                self.checker.write_layer(stimulus.layer)
 
     def _put_column(self, column: int, part: dict[str, int]) -> None:
         """Put the write of some fields of a column on the port; the others carry junk."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, ClassVar, Protocol, TypeAlias, cast
 
 import torch
 from torch import Tensor
@@ -28,6 +28,9 @@ Parameters: TypeAlias = Mapping[str, Any]
 
 class Digital(Protocol):
     """A digital unit. Instances are values: frozen and hashable."""
+
+    fuses: ClassVar[bool]
+    """Whether `finish` is plain tensor arithmetic, which may be compiled into one kernel with the read-out."""
 
     @property
     def name(self) -> str:
@@ -67,6 +70,7 @@ def _chain(
 class FloatUnit:
     """Affine correction, sum, residual and ReLU in float32, in tile order; only the output is quantised (half up)."""
 
+    fuses: ClassVar[bool] = True
     output: Format = SYM8
     """Format of the codes that leave."""
     name: str = "float"
@@ -104,6 +108,7 @@ class FloatUnit:
 class Fp16Unit:
     """`golden_model.fp16_unit` on tensors: parameters are float32 carriers of binary16 values."""
 
+    fuses: ClassVar[bool] = True
     config: Fp16Config = field(default_factory=Fp16Config)
     """What the unit is built for."""
     name: str = "FP16"
@@ -147,6 +152,7 @@ class Fp16Unit:
 class NmpuUnit:
     """`golden_model.nmpu` on integer tensors."""
 
+    fuses: ClassVar[bool] = True
     config: NmpuConfig = field(default_factory=NmpuConfig)
     """What the unit is built for."""
     name: str = "NMPU"

@@ -169,7 +169,7 @@ class ProgrammedLayer:
         currents, variances = self.currents(x)
         operand = None if residual is None else residual.permute(0, 2, 3, 1).reshape(-1, self.columns)
         run: Any = Epilogue(self.tile.readout, unit, layer, logits, flags)
-        if compiled:
+        if compiled and unit.fuses:
             shape = (len(currents), self.columns, residual is None, not variances, tuple(_shape(t) for t in tiles))
             any_rows(*currents, *variances, operand, row_keys if variances else None)
             run = fuse(run, (run, shape))

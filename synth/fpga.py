@@ -106,7 +106,7 @@ def place(top: Any, name: str, family: Family) -> Placed:
         version = subprocess.run([*nextpnr, "--version"], capture_output=True, text=True, check=False)
     cells = Counter(cell["type"] for cell in module["cells"].values() if not cell["type"].startswith("$"))
     found = re.search(r"Version ([^\s)]+)", version.stdout + version.stderr)
-    tools = (yowasp.version(), f"nextpnr-{family.value} {found.group(1) if found else ''}".strip())
+    tools = (yowasp.tool(), f"nextpnr-{family.value} {found.group(1) if found else ''}".strip())
     return Placed(name=name, family=family, tools=tools, cells=dict(sorted(cells.items())), mhz=float(clocks[-1]))
 
 

@@ -78,4 +78,4 @@ def estimate(top: Any, name: str) -> Estimate:
         )
         module = json.loads((folder / "out.json").read_text())["modules"][name]
     cells = Counter(cell["type"] for cell in module["cells"].values())
-    return Estimate(name=name, tools=(yowasp.version(),), cells=dict(sorted(cells.items())))
+    return Estimate(name=name, tools=(yowasp.tool(),), cells=dict(sorted(cells.items())))

@@ -152,7 +152,7 @@ def synthesise(
     library = liberties if isinstance(liberties, Library) else liberty.read(liberties)
     if clock_gates and not library.has_clock_gate:
         raise UserError(f"{library.name} has no clock gate (a cell with `clock_gating_integrated_cell`)")
-    tools = (yowasp.version(), *((timing.version(),) if timing.installed() else ()))
+    tools = (yowasp.tool(), *((timing.version(),) if timing.installed() else ()))
     with tempfile.TemporaryDirectory(prefix="nmpu-synth-") as scratch:
         folder = Path(scratch)
         read = source(top, name, folder)

@@ -65,7 +65,12 @@ def elaborate(name: str, config: Any) -> str:
     unit = find_unit(name)
     if not isinstance(config, unit.config):
         raise UserError(f"{name} is built from {unit.config.__name__}, not from {type(config).__name__}")
-    design = rtlil.convert(unit.component(config), name=name, emit_src=False)
-    text = _yosys([f"read_rtlil <<rtlil\n{design}\nrtlil", *PASSES])
     comment = "\n".join(f"// {line}".rstrip() for line in _header(unit, config))
-    return f"{comment}\n\n{text[text.index('module ') :]}"
+    return f"{comment}\n\n{text_of(unit.component(config), name)}"
+
+
+def text_of(component: Any, name: str) -> str:
+    """Return the Verilog of any component as a module of that name."""
+    design = rtlil.convert(component, name=name, emit_src=False)
+    text = _yosys([f"read_rtlil <<rtlil\n{design}\nrtlil", *PASSES])
+    return text[text.index("module ") :]

@@ -30,7 +30,7 @@ def _command() -> list[str]:
 
 
 @cache
-def version() -> str:
+def tool() -> str:
     """Return name and version of Yosys."""
     done = subprocess.run([*_command(), "-V"], capture_output=True, text=True, check=False)
     return " ".join(done.stdout.split()[:2])

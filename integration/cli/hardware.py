@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -62,9 +63,7 @@ def verify(
     summary = run(unit, seed=seed, quick=quick, waves=waves, console=console)
     print_summary(summary, console)
     if json_file is not None:
-        from golden_model.configuration import plain
-
-        write(json_file, json.dumps(plain(summary), indent=2) + "\n")
+        write(json_file, json.dumps(asdict(summary), indent=2) + "\n")
     if not summary.passed:
         raise typer.Exit(1)
 
@@ -189,3 +188,42 @@ def compare(
         result["network"] = table.document()
     if json_file is not None:
         write(json_file, json.dumps(result, indent=2) + "\n")
+
+
+def prove(
+    unit: Annotated[str, typer.Argument(help="The unit: nmpu or fp16_unit.")] = "nmpu",
+    config: Config = None,
+    assignments: Assignments = None,
+    quick: Quick = False,
+    liberty: Annotated[
+        list[Path] | None,
+        typer.Option("--liberty", help="Map the NMPU onto these cells and prove the netlist too; may be repeated."),
+    ] = None,
+    json_file: Json = None,
+) -> None:
+    """Prove a unit for all inputs, every configuration of the regression; anything undecided is a failure."""
+    from cocotb_tests.nmpu.configurations import CASES
+    from golden_model.configuration import plain
+    from golden_model.errors import UserError
+    from synth import liberty as cells
+    from synth.prove import fp16
+    from synth.prove import unit as nmpu
+    from synth.registry import unit as find_unit
+
+    found = find_unit(unit)
+    given = {"given": _configured(unit, config, assignments)} if config or assignments else None
+    if unit == "nmpu":
+        library = cells.read(liberty) if liberty else None
+        cases = {case.name: case.config for case in CASES if case.quick or not quick}
+        proof = nmpu.prove_nmpu(given or cases, library)
+    elif liberty:
+        raise UserError(f"--liberty: the netlist of {unit} is not proved, that of nmpu is")
+    else:
+        proof = fp16.prove_fp16(given or found.shown)
+    nmpu.print_proof(proof, Console(width=160))
+    if json_file is not None:
+        rows = [{"where": where, **plain(outcome)} for where, outcome in proof.rows]
+        planted = [plain(outcome) for outcome in proof.planted]
+        write(json_file, json.dumps({"rows": rows, "planted": planted, "seconds": proof.seconds}, indent=2) + "\n")
+    if not proof.proved:
+        raise typer.Exit(1)

@@ -37,6 +37,7 @@ for command in (
     hardware.elaborate,
     hardware.verify,
     hardware.synth,
+    hardware.prove,
     hardware.compare,
     networks.presets,
     networks.train,

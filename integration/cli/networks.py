@@ -86,7 +86,8 @@ def evaluate(
         list[str] | None,
         typer.Option(
             "--digital",
-            help="A digital unit: float, fp16, nmpu, nmpu:scale=UQ(1,5),guard=3, or a TOML file of an NMPU; may be "
+            help="A digital unit: float, fp16, nmpu, nmpu:scale=UQ(1,5),guard=3, or a TOML file of an NMPU; rtl and "
+            "fp16-rtl are their Verilog, compiled (rtl:engine=verilator; verilog=FILE: other Verilog); may be "
             "repeated. Default: float, fp16, nmpu.",
         ),
     ] = None,
@@ -105,6 +106,14 @@ def evaluate(
     ] = False,
     save: Annotated[MaybeFile, typer.Option("--save", help="Keep the converted network of the first seed.")] = None,
     load: Annotated[MaybeFile, typer.Option("--load", help="Evaluate a network that --save kept.")] = None,
+    export: Annotated[
+        MaybeFile,
+        typer.Option(
+            "--export",
+            help="A new folder: parameters, inputs and outputs of every tile for the first unit with Verilog, and a "
+            "bench. Of --images; default: one.",
+        ),
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="One seed, 200 images.")] = False,
     json_file: Json = None,
 ) -> None:
@@ -132,6 +141,7 @@ def evaluate(
             save=save,
             load=load,
             json_file=json_file,
+            export=export,
         ),
         Console(),
     )

@@ -22,6 +22,7 @@ from integration.mapping import operations
 from integration.mapping.calibrated import Calibrated, CalibratedLayer, Calibration
 from integration.mapping.network import ConvertedNetwork
 from integration.mapping.quantise import Clips, UnitParameters
+from integration.mapping.rtl import Fp16Rtl, NmpuRtl
 from integration.zoo.files import atomic
 from sim.array import Crossbar, Geometry, RowTile, Tiles
 from sim.devices import Device
@@ -30,6 +31,7 @@ from sim.encode import PulseWidth
 from sim.readout import CountingConverter
 from sim.tile import ProgrammedLayer, Tile
 from sim.wires import IdealWires
+from synth.compiled import Engine
 
 VERSION = 1
 """Version of the file's layout."""
@@ -38,13 +40,13 @@ _DATACLASSES: dict[str, type[Any]] = {
     f"{kind.__module__}.{kind.__qualname__}": kind
     for kind in (
         Calibrated, CalibratedLayer, Calibration, Clips, ConvertedNetwork, CountingConverter, Crossbar, FloatUnit,
-        Fp16Config, Fp16Unit, Geometry, IdealWires, NmpuConfig, NmpuUnit, ProgrammedLayer, PulseWidth, RowTile, Tile,
-        Tiles, UnitLayer, UnitParameters, operations.Flatten, operations.Graph, operations.Layer, operations.MaxPool,
-        operations.Pad, operations.Slice, operations.SumPool,
+        Fp16Config, Fp16Rtl, Fp16Unit, Geometry, IdealWires, NmpuConfig, NmpuRtl, NmpuUnit, ProgrammedLayer, PulseWidth,
+        RowTile, Tile, Tiles, UnitLayer, UnitParameters, operations.Flatten, operations.Graph, operations.Layer,
+        operations.MaxPool, operations.Pad, operations.Slice, operations.SumPool,
     )
 }  # fmt: skip
 _TEXTS: dict[str, Any] = {"Format": Format, "Device": Device}
-_ENUMS: dict[str, type[Enum]] = {"Input": Input, "Rounding": Rounding}
+_ENUMS: dict[str, type[Enum]] = {"Engine": Engine, "Input": Input, "Rounding": Rounding}
 
 
 def _pack(value: Any, arrays: dict[str, Any]) -> Any:

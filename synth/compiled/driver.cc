@@ -1,76 +1,73 @@
-// Drives the compiled model of a streaming unit: parameter writes, layer registers, words with stalls on both sides.
+// Drives the compiled model of a unit's harness: parameter writes, layer registers, words with stalls on both sides.
 //
-// The model comes from CXXRTL or Verilator; `model.h`, written for each unit, names its class and ports:
-// UNITS, IN_BITS, OUT_BITS, and PORT_<name> for every port. One cycle is one evaluation with the inputs of that cycle:
-// outputs are read before the edge, registers change after it.
+// The model comes from CXXRTL or Verilator; `model.h`, written for each unit, names its class and its ports, `moves.h` sets
+// and reads the ports of the fields. One cycle is one evaluation with the inputs of that cycle: outputs are read before the
+// edge, registers change after it.
 
 #include <cstdint>
 #include <cstring>
-#include <vector>
 
 #include "model.h"
 #define HOLDER (unit->model)
 
 namespace {
 
-// A port's bits, 32 a word, lowest first.
 #ifdef CXXRTL
 template <size_t B> uint32_t *chunks(cxxrtl::value<B> &port) { return port.data; }
 template <size_t B> uint32_t *chunks(cxxrtl::wire<B> &port) { return port.curr.data; }
-template <class P> void put(P &port, const uint32_t *bits) { std::memcpy(chunks(port), bits, sizeof port); }
-template <class P> void get(P &port, uint32_t *bits, size_t words) { std::memcpy(bits, chunks(port), 4 * words); }
 template <class P> void set(P &port, uint32_t bits) { chunks(port)[0] = bits; }
-template <class P> bool bit(P &port) { return chunks(port)[0] & 1; }
+template <class P> uint32_t get(P &port) { return chunks(port)[0]; }
+template <class P> void copy(P &port, uint32_t *bits, size_t words) { std::memcpy(bits, chunks(port), 4 * words); }
 #else
-template <size_t W> void put(VlWide<W> &port, const uint32_t *bits) { std::memcpy(port.data(), bits, 4 * W); }
-template <class P> void put(P &port, const uint32_t *bits) {
-  uint64_t value = bits[0];
-  if (sizeof port > 4) value |= uint64_t(bits[1]) << 32;
-  port = value;
-}
-template <size_t W> void get(VlWide<W> &port, uint32_t *bits, size_t) { std::memcpy(bits, port.data(), 4 * W); }
-template <class P> void get(P &port, uint32_t *bits, size_t words) {
+template <class P> void set(P &port, uint32_t bits) { port = bits; }
+template <class P> uint32_t get(P &port) { return uint32_t(port); }
+template <size_t W> void copy(VlWide<W> &port, uint32_t *bits, size_t) { std::memcpy(bits, port.data(), 4 * W); }
+template <class P> void copy(P &port, uint32_t *bits, size_t words) {
   bits[0] = uint32_t(port);
   if (words > 1) bits[1] = uint32_t(uint64_t(port) >> 32);
 }
-template <class P> void set(P &port, uint32_t bits) { port = bits; }
-template <class P> bool bit(P &port) { return port & 1; }
 #endif
 
+#ifndef CXXRTL
+template <size_t W> void put(VlWide<W> &port, const uint32_t *bits) { std::memcpy(port.data(), bits, 4 * W); }
+template <class P> void put(P &port, const uint32_t *bits) {
+  port = P(sizeof port > 4 ? uint64_t(bits[1]) << 32 | bits[0] : bits[0]);
+}
+
 struct Field {
-  int32_t *values;  // one a lane, words behind each other
   uint32_t bits, sign;
 };
 
-constexpr size_t words_of(size_t bits) { return (bits + 31) / 32; }
-
 // Fields of all lanes into the bits of a port, lane 0 and the first field lowest.
-void pack(const Field *fields, size_t count, size_t lanes, size_t row, uint32_t *out) {
+void pack(int32_t *const *fields, const Field *of, size_t count, size_t lanes, size_t row, uint32_t *out) {
   uint64_t held = 0;
   unsigned fill = 0;
   for (size_t lane = 0; lane < lanes; ++lane)
     for (size_t n = 0; n < count; ++n) {
-      const uint64_t mask = (uint64_t(1) << fields[n].bits) - 1;
-      held |= (uint64_t(uint32_t(fields[n].values[row * lanes + lane])) & mask) << fill;
-      fill += fields[n].bits;
+      const uint64_t mask = (uint64_t(1) << of[n].bits) - 1;
+      held |= (uint64_t(uint32_t(fields[n][row * lanes + lane])) & mask) << fill;
+      fill += of[n].bits;
       if (fill >= 32) *out++ = uint32_t(held), held >>= 32, fill -= 32;
     }
   if (fill) *out = uint32_t(held);
 }
 
-void unpack(const uint32_t *in, const Field *fields, size_t count, size_t lanes, size_t row) {
+void unpack(const uint32_t *in, int32_t *const *fields, const Field *of, size_t count, size_t lanes, size_t row) {
   uint64_t held = 0;
   unsigned fill = 0;
   for (size_t lane = 0; lane < lanes; ++lane)
     for (size_t n = 0; n < count; ++n) {
-      const unsigned bits = fields[n].bits;
+      const unsigned bits = of[n].bits;
       if (fill < bits) held |= uint64_t(*in++) << fill, fill += 32;
       const uint32_t value = uint32_t(held & ((uint64_t(1) << bits) - 1));
       held >>= bits, fill -= bits;
-      const uint32_t top = fields[n].sign ? uint32_t(1) << (bits - 1) : 0;
-      fields[n].values[row * lanes + lane] = int32_t((value ^ top) - top);
+      const uint32_t top = of[n].sign ? uint32_t(1) << (bits - 1) : 0;
+      fields[n][row * lanes + lane] = int32_t((value ^ top) - top);
     }
 }
+#endif
+
+constexpr size_t words_of(size_t bits) { return (bits + 31) / 32; }
 
 struct Unit {
   Model model;
@@ -101,6 +98,8 @@ struct Unit {
   void tick() { look(), edge(); }
 };
 
+#include "moves.h"
+
 struct Random {
   uint32_t state;
   bool below(uint32_t share) {  // of 256
@@ -130,66 +129,53 @@ void unit_delete(void *handle) { delete static_cast<Unit *>(handle); }
 uint64_t unit_cycles(void *handle) { return static_cast<Unit *>(handle)->cycles; }
 
 // Writes columns, one a cycle. Returns 0, or 1 if the unit never became idle.
-int unit_write(void *handle, size_t columns, const Field *fields, size_t count) {
+int unit_write(void *handle, size_t columns, int32_t *const *fields) {
   Unit *unit = static_cast<Unit *>(handle);
-  std::vector<uint32_t> bits(words_of(WRITE_BITS) + 2), all(words_of(MASK_BITS), ~0u);
-  if (MASK_BITS % 32) all.back() = (1u << MASK_BITS % 32) - 1;
   uint64_t waited = 0;
-  set(PORT_o_ready, 1);
-  for (unit->look(); !bit(PORT_idle); unit->look()) {
+  set(PORT_i_valid, 0), set(PORT_o_ready, 1);
+  for (unit->look(); !get(PORT_idle); unit->look()) {
     unit->edge();
     if (++waited > PATIENCE) return 1;
   }
   set(PORT_write_en, 1);
-  put(PORT_write_mask, all.data());
+  set(PORT_write_mask, uint32_t((uint64_t(1) << MASK_BITS) - 1));
   for (size_t column = 0; column < columns; ++column) {
-    const uint32_t address[2] = {uint32_t(column), 0};
-    pack(fields, count, 1, column, bits.data());
-    put(PORT_write_column, address);
-    put(PORT_write_data, bits.data());
+    set(PORT_write_column, uint32_t(column));
+    write(unit, fields, column);
     unit->tick();
   }
   set(PORT_write_en, 0);
   return 0;
 }
 
-void unit_layer(void *handle, const Field *fields, size_t count) {
+void unit_layer(void *handle, int32_t *const *fields) {
   Unit *unit = static_cast<Unit *>(handle);
-  std::vector<uint32_t> bits(words_of(LAYER_BITS) + 2);
-  pack(fields, count, 1, 0, bits.data());
   set(PORT_layer_en, 1);
-#if LAYER_BITS
-  put(PORT_layer_data, bits.data());
-#endif
+  layer(unit, fields, 0);
   unit->tick();
   set(PORT_layer_en, 0);
 }
 
 // Streams words; the source rests in `source` of 256 cycles, the sink in `sink`. Returns 0, 1 if nothing moved, or 2 for a
 // model that one evaluation a cycle does not settle.
-int unit_stream(void *handle, size_t words, const Field *inputs, size_t input_count, const Field *outputs,
-                size_t output_count, uint32_t source, uint32_t sink, uint32_t seed) {
+int unit_stream(void *handle, size_t words, int32_t *const *inputs, int32_t *const *outputs, uint32_t source,
+                uint32_t sink, uint32_t seed) {
   Unit *unit = static_cast<Unit *>(handle);
-  std::vector<uint32_t> in(words_of(IN_BITS) + 2), out(words_of(OUT_BITS) + 2);
   Random random{seed * 2654435761u + 1};
   size_t sent = 0, delivered = 0;
   uint64_t moved = unit->cycles;
   bool offering = false;
   while (delivered < words) {
     if (!offering && sent < words && !random.below(source)) {
-      pack(inputs, input_count, UNITS, sent, in.data());
-      put(PORT_i_payload, in.data());
+      send(unit, inputs, sent);
       offering = true;
     }
     const bool ready = !random.below(sink);
     set(PORT_i_valid, offering);
     set(PORT_o_ready, ready);
     unit->look();
-    const bool accepted = offering && bit(PORT_i_ready), taken = ready && bit(PORT_o_valid);
-    if (taken) {
-      get(PORT_o_payload, out.data(), words_of(OUT_BITS));
-      unpack(out.data(), outputs, output_count, UNITS, delivered++);
-    }
+    const bool accepted = offering && get(PORT_i_ready), taken = ready && get(PORT_o_valid);
+    if (taken) take(unit, outputs, delivered++);
     unit->edge();
     if (accepted) ++sent, offering = false;
     if (accepted || taken) moved = unit->cycles;
@@ -204,7 +190,7 @@ void unit_flags(void *handle, uint32_t *bits) {
   Unit *unit = static_cast<Unit *>(handle);
   set(PORT_i_valid, 0);
   unit->look();
-  get(PORT_flags, bits, words_of(FLAG_BITS));
+  copy(PORT_flags, bits, words_of(FLAG_BITS));
   unit->edge();
 }
 }

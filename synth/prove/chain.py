@@ -50,44 +50,53 @@ def chain(stages: Sequence[Stage]) -> Part:
     """Return stages one behind the other as one part; its inputs are those that no stage before makes."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnusedElaboratable)
-        component = _Chain(stages)
+        component = Chain(stages)
         text = rtlil.convert(component, name=TOP, emit_src=False)
-    text, cuts = _cut_products(text)
-    outputs = {port: component.ranges[name] for port, name in component.made.items()}
-    return Part(text=text, inputs=component.taken, outputs=outputs, cuts=cuts)
+    text, cuts = cut_products(text)
+    outputs = {port: component.ranges[name] for port, name in component.made_names.items()}
+    return Part(text=text, inputs=component.given_ranges, outputs=outputs, cuts=cuts)
 
 
-class _Chain(wiring.Component):  # type: ignore[misc]  # Amaranth ships no types: its Component is Any
+class Chain(wiring.Component):  # type: ignore[misc]  # Amaranth ships no types: its Component is Any
+    """Stages one behind the other, without registers, as a component.
+
+    Members: `given_ranges` (in: the numbers that no stage makes) and `made_names` (out: port -> name of the numbers
+    that none of them takes, or that the last one makes; a port whose name is taken ends in `_out`). Combinational.
+    """
+
     def __init__(self, stages: Sequence[Stage]) -> None:
         self.stages = stages
-        self.taken: dict[str, Range] = {}
+        self.given_ranges: dict[str, Range] = {}
         self.ranges: dict[str, Range] = {}
         for stage in stages:
             for name, of in stage.inputs.items():
                 if name in self.ranges:
                     assert self.ranges[name] == of, f"{stage.label} takes another range of {name} than was made"
                 else:
-                    self.taken.setdefault(name, of)
+                    self.given_ranges.setdefault(name, of)
             self.ranges |= stage.outputs
         used = {name for stage in stages for name in stage.inputs}
         last = {n for n in self.ranges if n in stages[-1].outputs or n not in used}
-        self.made = {f"{name}_out" if name in self.taken else name: name for name in self.ranges if name in last}
-        ports: dict[str, Any] = {name: In(shape(of)) for name, of in self.taken.items()}
-        super().__init__(ports | {port: Out(shape(self.ranges[name])) for port, name in self.made.items()})
+        self.made_names = {
+            f"{name}_out" if name in self.given_ranges else name: name for name in self.ranges if name in last
+        }
+        ports: dict[str, Any] = {name: In(shape(of)) for name, of in self.given_ranges.items()}
+        super().__init__(ports | {port: Out(shape(self.ranges[name])) for port, name in self.made_names.items()})
 
     def elaborate(self, platform: Any) -> Module:
+        """Return the module."""
         m = Module()
-        values = {name: getattr(self, name) for name in self.taken}
+        values = {name: getattr(self, name) for name in self.given_ranges}
         for stage in self.stages:
             values |= stage.place(m, "", **values)
-        m.d.comb += [getattr(self, port).eq(values[name]) for port, name in self.made.items()]
+        m.d.comb += [getattr(self, port).eq(values[name]) for port, name in self.made_names.items()]
         return m
 
 
 _PRODUCT = re.compile(r"^  cell \$mul (\S+)\n((?:    (?:parameter|connect|attribute) .*\n)*)  end\n", re.MULTILINE)
 
 
-def _cut_products(text: str) -> tuple[str, tuple[Cut, ...]]:
+def cut_products(text: str) -> tuple[str, tuple[Cut, ...]]:
     """Return the RTLIL with every multiplier replaced by two outputs (its operands) and an input (its product)."""
     cuts: list[Cut] = []
     ports = max((int(number) for number in re.findall(r"(?:input|output) (\d+)", text)), default=0) + 1

@@ -8,6 +8,7 @@ part assumes). Yosys' `sat` proves `holds`, or shows inputs for which it is 0.
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -65,10 +66,12 @@ class Obligation:
     """Its inputs, as expressions of the part's ports (wide and signed), `cut_n_y` among them."""
     outputs: Mapping[str, str]
     """Its outputs: the part's output (or `cut_n_a`, `cut_n_b`) that each must equal."""
-    products: Sequence[Range] = ()
-    """What the product of each cut multiplier can be, given what its operands can be."""
+    operands: Sequence[tuple[Range, Range]] = ()
+    """What the operands of each cut multiplier can be; their products are then in the product of the ranges."""
     assumed: str = "1'b1"
     """What else the inputs obey, as an expression: what the parts in front make sure of."""
+    specification: Path = SPECIFICATION
+    """File of the module."""
 
     @property
     def verilog(self) -> str:
@@ -91,6 +94,7 @@ class Obligation:
     def _lines(self) -> Iterator[str]:
         ports = self._ports()
         inputs = [name for name, (_, _, given) in ports.items() if given]
+        yield "`default_nettype none"
         yield f"module question({', '.join(inputs)}, allowed, holds);"
         for name, (width, signed, given) in ports.items():
             yield f"  {'input' if given else 'wire'} [{width - 1}:0] {name};"
@@ -99,7 +103,9 @@ class Obligation:
         yield "  output allowed, holds;"
         yield f"  part dut({', '.join(f'.{name}({name})' for name in ports)});"
         allowed, good = [self.assumed], []
-        ranges = dict(self.part.inputs) | {f"cut_{n}_y": of for n, of in enumerate(self.products)}
+        ranges = dict(self.part.inputs) | {
+            f"cut_{n}_y": of for n, (a, b) in enumerate(self.operands) for of in (a * b,)
+        }
         allowed += [_inside(f"{name}_w", of) for name, of in ranges.items()]
         for port in self.outputs:
             yield f"  wire signed [{WIDE - 1}:0] spec_{port};"
@@ -122,10 +128,10 @@ def _width(of: Range) -> int:
 
 
 def _inside(name: str, of: Range) -> str:
-    return f"{name} >= {_constant(of.lo)} && {name} <= {_constant(of.hi)}"
+    return f"{name} >= {constant(of.lo)} && {name} <= {constant(of.hi)}"
 
 
-def _constant(value: int) -> str:
+def constant(value: int) -> str:
     """Return a wide signed constant."""
     return f"{'-' if value < 0 else ''}{WIDE}'sd{abs(value)}"
 
@@ -137,14 +143,15 @@ def prove(obligations: Sequence[Obligation], *, seconds: int = 60) -> Iterator[O
     """
     with tempfile.TemporaryDirectory(prefix="nmpu-prove-") as scratch:
         folder = Path(scratch)
-        (folder / "spec.v").write_text(SPECIFICATION.read_text(encoding="utf-8"))
+        for each in obligations:
+            shutil.copyfile(each.specification, folder / each.specification.name)
         lines = []
         for number, each in enumerate(obligations):
             (folder / f"part{number}.il").write_text(each.part.text)
             (folder / f"question{number}.v").write_text(each.verilog)
             lines += [
-                f"design -reset; read_rtlil part{number}.il; read_verilog spec.v question{number}.v",
-                "hierarchy -top question; proc; flatten; opt -full; wreduce; opt_clean",
+                f"design -reset; read_rtlil part{number}.il; read_verilog {each.specification.name} question{number}.v",
+                "hierarchy -top question; proc; flatten; opt_expr; opt_merge; opt_clean; wreduce; opt_clean",
             ]
             lines += [
                 f"log QUESTION {number}",

@@ -53,9 +53,7 @@ class Planted:
 
         name = next(name for name, kinds in stages.GROUPS.items() if self.stage in kinds)
         kinds = [Faulty if kind is self.stage else kind for kind in stages.GROUPS[name]]
-        make = getattr(stages, name.replace(" ", "_"))
-        made: Obligation = make(self.config, [kind(self.config) for kind in kinds])
-        return made
+        return stages.MAKERS[name](self.config, [kind(self.config) for kind in kinds])
 
 
 def _set(number: Number, value: Any) -> Number:

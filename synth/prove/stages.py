@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from golden_model.fixed import Range, Rounding
 from golden_model.nmpu_config import Input, NmpuConfig
@@ -11,7 +11,7 @@ from hdl.nmpu.affine import Affine, Multiply
 from hdl.nmpu.final import AddResidual, BatchNormAdd, BatchNormMultiply, Relu, Requantise, ResidualMultiply
 from hdl.nmpu.stage import Stage
 from synth.prove.chain import chain
-from synth.prove.obligation import Obligation, _constant
+from synth.prove.obligation import Obligation, constant
 
 _MODES = {Rounding.FLOOR: 0, Rounding.HALF_UP: 1, Rounding.HALF_EVEN: 2, Rounding.HALF_AWAY: 3}
 """The specification's numbers of the roundings."""
@@ -28,17 +28,26 @@ GROUPS: dict[str, tuple[type[Stage], ...]] = {
 
 
 def obligations(config: NmpuConfig) -> Iterator[Obligation]:
-    """Return what has to be proved of the stages that a configuration has."""
-    yield affine(config)
-    if config.partial_sum or config.batch_norm:
-        yield accumulate(config)
-    if config.batch_norm:
-        yield batch_norm(config)
-    if config.relu and config.residual:
-        yield relu(config)
-    if config.residual:
-        yield residual(config)
-    yield requantise(config)
+    """Return what has to be proved of the stages that a configuration has, in the order of the data.
+
+    What a group takes as its total is the range that the group in front was proved to stay in; else an AssertionError.
+    """
+    exists = {
+        "affine": True,
+        "accumulate": config.partial_sum or config.batch_norm,
+        "batch norm": config.batch_norm,
+        "relu": config.relu and config.residual,
+        "residual": config.residual,
+        "requantise": True,
+    }
+    before: Range | None = None
+    for name, make in MAKERS.items():
+        if exists[name]:
+            each = make(config)
+            taken = each.part.inputs.get("total", before)
+            assert before == taken, f"{name} takes {taken} and is given {before}"
+            before = each.part.outputs.get("total_out", each.part.outputs.get("total"))
+            yield each
 
 
 def group(config: NmpuConfig, name: str) -> list[Stage]:
@@ -58,7 +67,8 @@ def affine(config: NmpuConfig, stages: list[Stage] | None = None) -> Obligation:
         inputs |= {"second": "second_w", "scale_n": "scale_n_w", "taken": "cut_1_y_w"}
         outputs |= {"taken_a": "cut_1_a", "taken_b": "cut_1_b"}
     entry = config.input_range
-    product = (entry if counts or not config.cut_pre else entry | -entry) * config.scale.range
+    if config.cut_pre and not counts:
+        entry = entry | -entry
     return Obligation(
         name="affine",
         part=part,
@@ -72,7 +82,7 @@ def affine(config: NmpuConfig, stages: list[Stage] | None = None) -> Obligation:
         },
         inputs=inputs,
         outputs=outputs,
-        products=[product] * (2 if counts else 1),
+        operands=[(entry, config.scale.range)] * (2 if counts else 1),
     )
 
 
@@ -99,8 +109,8 @@ def accumulate(config: NmpuConfig, stages: list[Stage] | None = None) -> Obligat
             "total": "total_w",
             "received": "received_w" if config.partial_sum else "128'sd0",
             "rounded": "rounded" if "rounded" in part.inputs else "1'b1",
-            "low": _constant(config.sum_range.lo),
-            "high": _constant(config.sum_range.hi),
+            "low": constant(config.sum_range.lo),
+            "high": constant(config.sum_range.hi),
         },
         outputs=outputs,
         # a tile that receives is rounded: the unit passes 0 where it does not receive
@@ -132,7 +142,7 @@ def batch_norm(config: NmpuConfig, stages: list[Stage] | None = None) -> Obligat
             "product": "cut_0_y_w",
         },
         outputs={"normed": "total_out", "product_a": "cut_0_a", "product_b": "cut_0_b"},
-        products=[part.inputs["total"] * config.bn_scale.range],
+        operands=[(part.inputs["total"], config.bn_scale.range)],
     )
 
 
@@ -170,7 +180,7 @@ def residual(config: NmpuConfig, stages: list[Stage] | None = None) -> Obligatio
             "product": "cut_0_y_w",
         },
         outputs={"sum": "total_out", "product_a": "cut_0_a", "product_b": "cut_0_b"},
-        products=[config.residual_input.range * config.residual_scale.range],
+        operands=[(config.residual_input.range, config.residual_scale.range)],
     )
 
 
@@ -186,8 +196,8 @@ def requantise(config: NmpuConfig, stages: list[Stage] | None = None) -> Obligat
         inputs={
             "total": "total_w",
             "relu_after": "relu_after" if "relu_after" in part.inputs else "1'b0",
-            "low": _constant(limits.lo),
-            "high": _constant(limits.hi),
+            "low": constant(limits.lo),
+            "high": constant(limits.hi),
         },
         outputs={"code": "code", "saturated": "saturated"},
     )
@@ -201,3 +211,14 @@ def _fractions(config: NmpuConfig) -> tuple[int, int]:
     total = normed if config.batch_norm else affine_
     operand = config.residual_scale.fraction + config.max_residual_shift
     return total, max(total, operand) if config.residual else total
+
+
+MAKERS: dict[str, Callable[..., Obligation]] = {
+    "affine": affine,
+    "accumulate": accumulate,
+    "batch norm": batch_norm,
+    "relu": relu,
+    "residual": residual,
+    "requantise": requantise,
+}
+"""What has to be proved of each group."""

@@ -1,12 +1,15 @@
 """The command line: its output, and one clear line with exit code 2 for every mistake."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from cocotb_tests import regression
+from cocotb_tests.regression import Row, Summary
 from golden_model.configuration import plain, read, replaced, words
 from golden_model.errors import UserError
 from golden_model.nmpu_config import NmpuConfig
@@ -150,7 +153,21 @@ def test_mistakes_in_elaborate_and_train(capsys: pytest.CaptureFixture[str]) -> 
         capsys, "elaborate", "nmpu", "--set", "units=1", "--set", "columns=1", "-o", "file/nmpu.v"
     )
     assert "resnet9s" in refused(capsys, "train", "--network", "resnet8")
-    assert "knows nmpu" in refused(capsys, "verify", "adder")
+    assert "knows nmpu, fp16_unit" in refused(capsys, "verify", "adder")
+    assert "did you mean fp16_unit?" in refused(capsys, "verify", "fp16_unt")
+
+
+def test_verify_writes_json_and_fails_on_a_difference(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = Row(name="small", words=9, corners=3, codes=12, cycles=40, stalls=2, loads=1, resets=0, bins=4,
+              mismatches=(), seconds=0.5)  # fmt: skip
+    for mismatches, code in (((), 0), (("cycle 7: payload",), 1)):
+        found = Summary(unit="fp16_unit", seed=3, quick=True, rows=(replace(row, mismatches=mismatches),))
+        monkeypatch.setattr(regression, "verify", lambda *_, found=found, **__: found)
+        assert run("verify", "fp16_unit", "--json", "found.json") == code
+        assert json.loads(Path("found.json").read_text())["rows"][0]["mismatches"] == list(mismatches)
+        assert "fp16_unit against its golden model, tolerance 0, seed 3" in capsys.readouterr().out
 
 
 def test_configurations_read_back() -> None:
@@ -168,7 +185,7 @@ def test_configurations_read_back() -> None:
 
 def test_units_follow_the_presets_converters() -> None:
     tile = words(preset("hermes"), ["readout.output=code"], "test")
-    unit = command.unit("nmpu:scale=UQ(1,5),guard=3", tile)
+    unit = command.digital("nmpu:scale=UQ(1,5),guard=3", tile)
     assert unit.name == "NMPU scale=UQ(1,5) guard=3"
     config = unit.config  # type: ignore[attr-defined]  # an NmpuUnit
     assert (str(config.scale), config.guard, config.input.value, config.input_bits) == ("UQ(1,5)", 3, "code", 12)

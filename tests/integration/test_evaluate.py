@@ -33,7 +33,7 @@ def test_drop_by_hand() -> None:
 def small(**options: object) -> Evaluation:
     images = torch.randn(40, 3, 16, 16, generator=torch.Generator().manual_seed(4))
     labels = torch.arange(40) % 10
-    return evaluate(seeded(MeanHead), preset("hermes"), images[:16], images, labels, compiled=False, **options)  # type: ignore[arg-type]
+    return evaluate(seeded(MeanHead), preset("hermes"), images[:16], images, labels, compiled=False, **options)  # type: ignore[arg-type]  # any options
 
 
 def test_the_batch_changes_no_result() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cocotb_tests.ports import lanes, layer_values
+from cocotb_tests.nmpu.stimulus import layer_values
 from golden_model.errors import UserError
 from golden_model.fp16_unit import Fp16Config
 from golden_model.nmpu_config import Input, NmpuConfig
@@ -35,11 +35,11 @@ def differing(unit: CompiledUnit, batch: Batch, stalls: tuple[int, int] = (0, 0)
     config = unit.config
     unit.write({name: getattr(batch.columns, name) for name in unit.parameters})
     unit.layer(layer_values(batch.mode))
-    words = {name: lanes(config, getattr(batch.words, name)) for name in unit.inputs}
+    words = {name: getattr(batch.words, name).reshape(-1, config.units) for name in unit.inputs}
     out = unit.stream(words, stalls=stalls)
     values, saturated = batch.expected(config)
     chosen, other = ("code", "sum") if batch.mode.last else ("sum", "code")
-    wrong = int((out[chosen] != lanes(config, np.asarray(values))).sum())
+    wrong = int((out[chosen] != np.asarray(values).reshape(-1, config.units)).sum())
     wrong += int((out[other] != 0).sum()) if other in out else 0
     flags = np.broadcast_to(np.asarray(saturated), batch.words.first.shape).any(axis=0)
     return wrong + int((unit.flags() != flags).sum())
@@ -77,7 +77,7 @@ def test_mistakes_are_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     with pytest.raises(UserError, match="nmpu is built from NmpuConfig, not from Fp16Config"):
         CompiledUnit("nmpu", Fp16Config())
     monkeypatch.setattr(build.shutil, "which", lambda name: None)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(build, "cache", lambda: tmp_path / "nmpu")
     with pytest.raises(UserError, match="verilator is not installed"):
         CompiledUnit("nmpu", NMPU, engine=Engine.VERILATOR)
     with pytest.raises(UserError, match=r"no C\+\+ compiler"):

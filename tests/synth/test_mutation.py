@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from cocotb_tests.campaign import TARGETS, Fate, Verdicts, hunt_all, hunt_planted, print_verdicts
-from cocotb_tests.configurations import case
+from cocotb_tests.campaign import Fate, Verdicts, hunt_all, hunt_planted, print_verdicts
 from cocotb_tests.icarus import missing
+from cocotb_tests.units import CONTRACTS, contract
 from synth.equivalence import Verdict, compare
 from synth.mutation import Netlist, Part, draw
 from synth.verilog import elaborate
@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def found(folder: Path) -> list[Verdicts]:
-    return hunt_all(folder)
+    return hunt_all("nmpu", folder)
 
 
 def judge(found: list[Verdicts]) -> None:
@@ -61,15 +61,17 @@ class TestDrawnFaults:
             assert len(told) == len(caught)
 
     def test_the_same_faults_are_drawn_again(self, found: list[Verdicts], tmp_path: Path) -> None:
-        target = TARGETS[-1]
-        again = draw(elaborate("nmpu", case(target.case).config), target.quotas, tmp_path)
+        target = found[-1].target
+        config = contract("nmpu").case(target.case).config
+        again = draw(elaborate("nmpu", config), dict(target.quotas), tmp_path)
         assert tuple(again) == found[-1].faults
 
 
 @pytest.mark.simulator
 @pytest.mark.skipif(missing() is not None, reason=str(missing()))
-def test_every_planted_fault_and_every_misreading_is_caught(tmp_path: Path) -> None:
-    caught = hunt_planted(tmp_path)
+@pytest.mark.parametrize("unit", CONTRACTS)
+def test_every_planted_fault_and_every_misreading_is_caught(unit: str, tmp_path: Path) -> None:
+    caught = hunt_planted(unit, tmp_path)
     assert len(caught) > 50
     assert [name for name, kind in caught.items() if not kind or name.startswith("no fault")] == []
 
@@ -77,8 +79,9 @@ def test_every_planted_fault_and_every_misreading_is_caught(tmp_path: Path) -> N
 @pytest.mark.slow
 @pytest.mark.simulator
 @pytest.mark.skipif(missing() is not None, reason=str(missing()))
-def test_a_larger_draw(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = hunt_all(tmp_path, factor=5)
+@pytest.mark.parametrize(("unit", "factor"), [("nmpu", 5), ("fp16_unit", 1)])
+def test_a_larger_draw(unit: str, factor: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = hunt_all(unit, tmp_path, factor)
     with capsys.disabled():
         print_verdicts(found, Console(width=120))
     judge(found)

@@ -51,7 +51,7 @@ def test_cells_are_what_the_text_says(small: Library) -> None:
 def test_several_files_plain_or_compressed_make_one_library(tmp_path: Path, small: Library, packed: object) -> None:
     paths = [tmp_path / f"part{n}" for n in range(3)]
     for path, part in zip(paths, (FLOP, BUFFERS, GATES), strict=True):
-        path.write_bytes(packed(small_liberty(part, name=path.name).encode()))  # type: ignore[operator]
+        path.write_bytes(packed(small_liberty(part, name=path.name).encode()))  # type: ignore[operator]  # gzip.compress or bytes
     merged = liberty.read(paths)
     assert merged.cells == small.cells
     assert merged.text.count("lu_table_template") == 6, "each file brings its own, if only once more"
@@ -104,7 +104,7 @@ def test_area_depth_and_period_are_those_worked_out_by_hand(small: Library) -> N
     (point,) = report.points
     assert (point.flops, point.flop_area, point.depth) == (3, 15, 1)
     assert point.area == 15 + 2, "three flip-flops and one NAND"
-    routes = {route.kind: route for route in point.timing.routes}  # type: ignore[union-attr]
+    routes = {route.kind: route for route in point.timing.routes}  # type: ignore[union-attr]  # timed above
     inside = routes["register to register"]
     # 40 from the clock, 15 through the gate, 20 of set-up; each output drives one input of 1 fF (1 ps), and the gate's
     # input transition (41 ps, of which 40 above the table's first entry) costs half of itself

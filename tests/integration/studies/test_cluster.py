@@ -29,7 +29,8 @@ class Running:
     """A scheduler and its workers."""
 
     def __init__(self, folder: Path, *, workers: int, path: Path = HERE) -> None:
-        self.folder, self.workers = folder, []  # type: ignore[var-annotated]
+        self.folder = folder
+        self.workers: list[subprocess.Popen[bytes]] = []
         self.path = os.pathsep.join([str(path), str(HERE.parents[2])])
         self.scheduler = self._start("scheduler", "--port", "0", "--host", "127.0.0.1")
         file, deadline = folder / "scheduler.json", time.monotonic() + 30

@@ -133,7 +133,7 @@ def test_a_worker_goes_on_with_what_it_shares() -> None:
     first = queue.take(None, [None, None])
     second = queue.take(None, ["a", None])
     assert first is not None and second is not None and (first.share, second.share) == ("a", "b")
-    assert [queue.take("a", ["a", "b"]).share for _ in range(4)] == ["a", "a", "b", "b"]  # type: ignore[union-attr]
+    assert [queue.take("a", ["a", "b"]).share for _ in range(4)] == ["a", "a", "b", "b"]  # type: ignore[union-attr]  # the queue is not empty
     assert queue.take("b", ["b", "b"]) is not None and queue.take("b", ["b", "b"]) is not None
     assert queue.take("b", ["b", "b"]) is None
 
@@ -159,21 +159,21 @@ def test_a_point_that_kills_every_worker_fails_alone(tmp_path: Path, ledger: Pat
 def test_workers_of_other_code_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Other:
         def open(self, task: str) -> object:
-            def run(jobs: list[Job]):  # type: ignore[no-untyped-def]
+            def run(jobs: list[Job]):  # type: ignore[no-untyped-def]  # an executor as a user may write it
                 for job in jobs:
                     yield perform(Job(hash="0" * 32, task=job.task, fields=job.fields, share=""))
 
             return nullcontext(run)
 
     with pytest.raises(UserError, match="has other code or data than this process"):
-        sweep(study(), tmp_path / "o", executor=Other())  # type: ignore[arg-type]
+        sweep(study(), tmp_path / "o", executor=Other())  # type: ignore[arg-type]  # likewise
     assert not (tmp_path / "o" / "results.jsonl").exists()
 
 
 def test_results_that_are_no_plain_data_fail() -> None:
     job = Job(hash="", task="trivial_tasks:BAD", fields={}, share="")
     for result, message in (({"x": float("nan")}, "not JSON compliant"), ({"x": {1, 2}}, "not JSON serializable")):
-        trivial_tasks.BAD = replace(TRIVIAL, run=lambda _, result=result: result)  # type: ignore[attr-defined]
+        trivial_tasks.BAD = replace(TRIVIAL, run=lambda _, result=result: result)  # type: ignore[attr-defined]  # a task made for this test
         outcome = perform(job, strange=False)
         assert outcome.result is None and message in str(outcome.error)
 

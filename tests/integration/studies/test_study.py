@@ -13,7 +13,7 @@ TASK = 'task = "trivial_tasks:TRIVIAL"\n'
 
 
 def study(text: str, **options: object) -> Study:
-    return parse(TASK + text, "s.toml", name="s", **options)  # type: ignore[arg-type]
+    return parse(TASK + text, "s.toml", name="s", **options)  # type: ignore[arg-type]  # any options
 
 
 def test_a_grid_times_a_list_times_seeds() -> None:
@@ -49,7 +49,7 @@ def test_the_hash_is_of_content_and_code() -> None:
     assert code.hash(point.content) == point.hash
     assert code.hash({**point.content, "seed": 1}) != point.hash
     for change in ({"source": "0"}, {"task": "other"}, {"releases": {"torch": "1"}}):
-        other = type(code)(**{"task": code.task, "source": code.source, "releases": code.releases, **change})  # type: ignore[arg-type]
+        other = type(code)(**{"task": code.task, "source": code.source, "releases": code.releases, **change})  # type: ignore[arg-type]  # any fields
         assert other.hash(point.content) != point.hash
 
 

@@ -39,6 +39,15 @@ def content(point: Trivial) -> dict[str, Any]:
     return {key: value for key, value in plain(point).items() if key not in ("pause",)}
 
 
+def taken(path: Path) -> bool:
+    """Remove a file; tell whether it was this process, of two at once, that did."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def run(point: Trivial) -> Mapping[str, Any]:
     ledger = os.environ.get("LEDGER")
     if ledger is not None:
@@ -48,8 +57,7 @@ def run(point: Trivial) -> Mapping[str, Any]:
         os.close(file)
     if point.pause:
         time.sleep(point.pause)
-    if point.die or (ledger is not None and Path(ledger + ".die").exists()):
-        Path(str(ledger) + ".die").unlink(missing_ok=True)
+    if point.die or (ledger is not None and taken(Path(ledger + ".die"))):
         os.kill(os.getpid(), signal.SIGKILL)
     if point.fail and not (ledger is not None and Path(ledger + ".mended").exists()):
         raise ValueError(f"no luck with\nseed {point.seed} <b>")

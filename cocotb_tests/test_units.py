@@ -1,16 +1,17 @@
-"""pytest runner of the NMPU's benches: the whole regression once, judged configuration by configuration."""
+"""pytest runner of the benches: the whole regression of each unit once, judged configuration by configuration."""
 
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from cocotb_tests.configurations import CASES
+from cocotb_tests.contract import Point
 from cocotb_tests.icarus import missing
-from cocotb_tests.plan import POINTS, Point, unmet
 from cocotb_tests.regression import Summary, verify
+from cocotb_tests.units import CONTRACTS, contract
 from golden_model.errors import UserError
 
 pytestmark = [
@@ -19,35 +20,45 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def summary() -> Summary:
-    """Run the regression."""
-    return verify()
+@cache
+def summary(unit: str) -> Summary:
+    """Run the regression of a unit, once."""
+    return verify(unit)
 
 
-@pytest.mark.parametrize("name", [entry.name for entry in CASES])
-def test_configuration_matches_the_golden_model(summary: Summary, name: str) -> None:
+CASES = [pytest.param(known.unit, entry.name) for known in CONTRACTS.values() for entry in known.cases]
+POINTS = [
+    pytest.param(known.unit, point, id=f"{known.unit}: {point.feature}: {point.corner}")
+    for known in CONTRACTS.values()
+    for point in known.points
+]
+
+
+@pytest.mark.parametrize(("unit", "name"), CASES)
+def test_configuration_matches_the_golden_model(unit: str, name: str) -> None:
     """Every word of every batch, the flags, `idle` and the stream protocol: nothing differs."""
-    row = next(row for row in summary.rows if row.name == name)
+    row = next(row for row in summary(unit).rows if row.name == name)
     assert not row.mismatches
     assert row.words >= 1000 and row.corners > 0 and row.resets > 0
 
 
-@pytest.mark.parametrize("point", POINTS, ids=lambda point: f"{point.feature}: {point.corner}")
-def test_point_of_the_plan_is_met(summary: Summary, point: Point) -> None:
+@pytest.mark.parametrize(("unit", "point"), POINTS)
+def test_point_of_the_plan_is_met(unit: str, point: Point) -> None:
     """Every cover bin of the test plan was hit."""
-    assert point not in unmet(summary.bins)
+    assert point not in contract(unit).unmet(summary(unit).bins)
 
 
-def test_nothing_is_counted_that_the_plan_does_not_ask_for(summary: Summary) -> None:
+@pytest.mark.parametrize("unit", CONTRACTS)
+def test_nothing_is_counted_that_the_plan_does_not_ask_for(unit: str) -> None:
     """A bin without a point of the plan is a corner that nobody would miss."""
-    asked = {name for point in POINTS for name in point.bins}
-    assert set(summary.bins) <= asked
+    asked = {name for point in contract(unit).points for name in point.bins}
+    assert set(summary(unit).bins) <= asked
 
 
-def test_regression_is_as_large_as_stated(summary: Summary) -> None:
+@pytest.mark.parametrize("unit", CONTRACTS)
+def test_regression_is_as_large_as_stated(unit: str) -> None:
     """10,000 random words in all."""
-    assert sum(row.words for row in summary.rows) >= 10_000
+    assert sum(row.words for row in summary(unit).rows) >= 10_000
 
 
 @pytest.mark.parametrize("suffix", [".vcd", ".fst"])
@@ -76,6 +87,8 @@ def test_trace_that_cannot_be_is_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_unknown_unit_is_refused() -> None:
-    """With the units that there are."""
-    with pytest.raises(UserError, match=r"unit 'adder'.*nmpu"):
+    """With the units that there are, and the one that was meant."""
+    with pytest.raises(UserError, match=r"^unit 'adder': the regression knows nmpu, fp16_unit$"):
         verify("adder", quick=True)
+    with pytest.raises(UserError, match=r"^unit 'fp16_unti': .*, did you mean fp16_unit\?$"):
+        verify("fp16_unti", quick=True)

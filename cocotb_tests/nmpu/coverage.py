@@ -1,6 +1,6 @@
 """Cover bins: which corner a batch touched, counted by element from the golden intermediates.
 
-The names are those that the test plan (`cocotb_tests.plan`) asks for. Nothing is read back from the hardware here.
+The names are those that the test plan (`cocotb_tests.nmpu.plan`) asks for. Nothing is read back from the hardware here.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from cocotb_tests.contract import Stimulus
+from cocotb_tests.nmpu.stimulus import batch as batch_of
 from golden_model.fixed import Range, round_shift
 from golden_model.nmpu import Fixed
 from golden_model.nmpu_config import Columns, Input, NmpuConfig
@@ -176,8 +178,9 @@ def _flags(saturated: Mask) -> Bins:
     yield "flag.sticky", raised & ~saturated[-1]
 
 
-def count(config: NmpuConfig, batch: Batch) -> Counter[str]:
-    """Return how many elements of a batch fall in each bin; parameter bins count columns."""
+def count(config: NmpuConfig, given: Stimulus) -> Counter[str]:
+    """Return how many elements of a stimulus fall in each bin; parameter bins count columns."""
+    batch = batch_of(config, given)
     found = trace(config, batch)
     counted: Counter[str] = Counter()
     for part in (

@@ -1,27 +1,11 @@
-"""The configurations that the regression builds, as data: each is there for what its comment says."""
+"""The configurations of the NMPU that the benches build, as data: each is there for what its comment says."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from cocotb_tests.contract import Case, Target
 from golden_model.fixed import INT8, SQ, SYM8, UQ, Format, Rounding
 from golden_model.nmpu_config import Input, NmpuConfig
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """One configuration of the unit and how much of it the regression runs."""
-
-    name: str
-    """Name, as in `pytest -k NAME` and in the printed table."""
-    config: NmpuConfig
-    """What is built."""
-    words: int = 1000
-    """Random words, behind the corners."""
-    corners: int | None = None
-    """Largest number of corner batches; None for all of them (every mode, every corner value)."""
-    quick: bool = False
-    """Whether `nmpu verify --quick` runs it, with fewer words."""
+from synth.mutation import Part
 
 
 def _uint(bits: int) -> Format:
@@ -216,7 +200,17 @@ EXTRA_CASES = (
 )
 """Configurations that are not part of the regression: for the speed measurement, and for faults."""
 
+TRACED = "every_stage_2x2"
+"""What --waves shows where nothing failed."""
 
-def case(name: str) -> Case:
-    """Return the case of a name."""
-    return next(entry for entry in (*CASES, *EXTRA_CASES) if entry.name == name)
+MEASURED = ("affine_64x4", "default_64x4", "all_stages_64x4", "every_option_64x4")
+"""The affine stage alone, the default, every stage, and every stage with cuts and run-time shifts."""
+
+PLANTED = "faulty_every_2x2"
+"""The configuration that gets the faults with names."""
+
+TARGETS = (
+    Target(case="faulty_every_2x2", quotas={Part.DATAPATH: 66, Part.STORE: 32, Part.CONTROL: 26, Part.FLAGS: 16}),
+    Target(case="faulty_dual_1x4", quotas={Part.DATAPATH: 28, Part.STORE: 16, Part.CONTROL: 16, Part.FLAGS: 8}),
+)
+"""208 faults: every stage, and the paper's formats."""

@@ -1,4 +1,4 @@
-"""Runs inside the simulator: one configuration of the NMPU through its corners, random words, stalls and resets."""
+"""Runs inside the simulator: one configuration of a unit through its corners, random words, stalls and resets."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ from typing import Any
 import cocotb
 
 from cocotb_tests.checker import Mismatch
-from cocotb_tests.configurations import case
 from cocotb_tests.job import Job, Outcome
 from cocotb_tests.scenario import scenarios
 from cocotb_tests.testbench import Testbench
+from cocotb_tests.units import contract
 
 WATCHED = 32
 """Columns up to which flags and `idle` are read in every cycle; wider units read them around every batch."""
 
 
 @cocotb.test()
-async def nmpu(dut: Any) -> None:
+async def regression(dut: Any) -> None:
     """Run every scenario of the job's case; the first mismatch ends the run."""
     job = Job.read()
-    found = case(job.case)
+    unit = contract(job.unit)
+    found = unit.case(job.case)
     config, outcome = found.config, Outcome()
-    watch = config.units * config.columns <= WATCHED
-    bench = Testbench(dut, config, latency=job.latency, seed=job.seed, watch=watch)
+    watch = unit.ports(config).count <= WATCHED
+    bench = Testbench(dut, unit, config, latency=job.latency, seed=job.seed, watch=watch)
     words = found.words if job.words is None else job.words
     corners = found.corners if job.corners is None else job.corners
     try:
         await bench.start()
-        for scenario in scenarios(config, job.seed, words, corners):
+        for scenario in scenarios(unit, config, job.seed, words, corners):
             right = await bench.run(scenario)
             outcome.words += 0 if scenario.corner else right
             outcome.corners += right if scenario.corner else 0

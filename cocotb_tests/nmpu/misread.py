@@ -1,4 +1,4 @@
-"""Misreadings of the specification, each of which the bench must tell from the hardware.
+"""Misreadings of the NMPU's specification, each of which the bench must tell from the hardware.
 
 A function of the golden model is replaced by a wrong one (a rounding constant, a saturation, a shift), and the sound
 hardware must then disagree with it: on the very words that would show the same fault in the hardware.
@@ -7,26 +7,15 @@ hardware must then disagree with it: on the very words that would show the same 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from cocotb_tests import contract
 from golden_model import nmpu as golden
 from golden_model.fixed import Format, Range, Rounding, round_shift, saturate
 from golden_model.nmpu_config import NmpuConfig
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Misread:
-    """A fault in the specification: functions of `golden_model.nmpu` replaced by wrong ones."""
-
-    name: str
-    """What is wrong."""
-    case: str
-    """The configuration that must show it."""
-    replaced: dict[str, Callable[..., Any]]
-    """By the name that `golden_model.nmpu` looks up."""
 
 
 def _rounded_as(mode: Rounding) -> Callable[..., Any]:
@@ -102,7 +91,9 @@ def _term_saturates(config: NmpuConfig, term: Any, received: Any) -> Any:
 
 _AFFINE, _BATCH_NORM, _REQUANTISE, _ACCUMULATE = golden.affine, golden.batch_norm, golden.requantise, golden.accumulate
 
-MISREADINGS: tuple[Misread, ...] = (
+Misread = partial(contract.Misread, module=golden)
+
+MISREADINGS: tuple[contract.Misread, ...] = (
     *(
         Misread(name=f"rounds by {mode.value}", case=case, replaced={"round_shift": _rounded_as(mode)})
         for case, right in (

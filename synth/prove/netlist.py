@@ -44,6 +44,7 @@ class Boxes:
 
     def __init__(self, schedule: Schedule) -> None:
         self._schedule = schedule
+        self.config = schedule.config
         self.count = 0
         self._plain: dict[type[Stage], type[Stage]] = {}
         self.stages = [self._box(stage) for stage in schedule.stages]

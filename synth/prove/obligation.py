@@ -67,7 +67,7 @@ class Obligation:
     outputs: Mapping[str, str]
     """Its outputs: the part's output (or `cut_n_a`, `cut_n_b`) that each must equal."""
     operands: Sequence[tuple[Range, Range]] = ()
-    """What the operands of each cut multiplier can be; their products are then in the product of the ranges."""
+    """What the operands of each cut multiplier can be, which is proved; their products are in the product of these."""
     assumed: str = "1'b1"
     """What else the inputs obey, as an expression: what the parts in front make sure of."""
     specification: Path = SPECIFICATION
@@ -118,6 +118,8 @@ class Obligation:
                 good.append(f"{name}_w == spec_{port}")
             if name in self.part.outputs:
                 good.append(_inside(f"spec_{port}", self.part.outputs[name]))
+        for n, (a, b) in enumerate(self.operands):  # or the product would be assumed to be where it need not be
+            good += [_inside(f"cut_{n}_a_w", a), _inside(f"cut_{n}_b_w", b)]
         yield f"  assign allowed = {' && '.join(allowed)};"
         yield f"  assign holds = !allowed || ({' && '.join(good)});"
         yield "endmodule\n"

@@ -8,21 +8,28 @@ from typing import Any
 
 from amaranth.hdl import Const, Module, Mux
 
-from golden_model.nmpu_config import NmpuConfig
+from golden_model.fixed import Rounding
+from golden_model.nmpu_config import Input, NmpuConfig
 from hdl.fixed import Number
-from hdl.nmpu.accumulate import Accumulate, Compress
+from hdl.nmpu.accumulate import Accumulate, Compress, Gather
 from hdl.nmpu.affine import Affine, Multiply
 from hdl.nmpu.final import AddResidual, BatchNormAdd, BatchNormMultiply, Relu, Requantise, ResidualMultiply
 from hdl.nmpu.stage import Stage
-from synth.prove import stages
 from synth.prove.obligation import Obligation, Outcome, Verdict, prove
+from synth.prove.stages import groups, obligation
 
 Numbers = dict[str, Number]
 
 EVERY = NmpuConfig(batch_norm=True, max_layer_shift=4, max_column_shift=7, cut_pre=1, units=1, columns=1)
-"""What the faults are planted in: every stage, both shifts, a cut."""
+"""What the faults are planted in: every stage that comes with run-time shifts, both of them, a cut."""
+TIES = NmpuConfig(rounding=Rounding.HALF_EVEN, units=1, columns=1)
+"""A rounding that needs T itself, and a column of one tile that keeps its low bits."""
 FOLDED = NmpuConfig(units=1, columns=1)
-"""The default's stages: a column of one tile keeps its low bits."""
+"""The default's stages: one adder gathers everything."""
+CODED = NmpuConfig(input=Input.CODE, units=1, columns=1)
+"""The same for a signed code, which that adder negates."""
+ALONE = NmpuConfig(input=Input.CODE, partial_sum=False, residual=False, units=1, columns=1)
+"""Nothing but a signed code, its offset and the last rounding, in the multiplier's adder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +58,9 @@ class Planted:
                 made: Numbers = super().compute(m, name, **inputs)
                 return made | fault.outputs(inputs, made)
 
-        name = next(name for name, kinds in stages.GROUPS.items() if self.stage in kinds)
-        kinds = [Faulty if kind is self.stage else kind for kind in stages.GROUPS[name]]
-        return stages.MAKERS[name](self.config, [kind(self.config) for kind in kinds])
+        stages = next(each for each in groups(self.config) if any(type(stage) is self.stage for stage in each))
+        faulty = [Faulty(stage.config) if type(stage) is self.stage else stage for stage in stages]
+        return obligation(stages, faulty)
 
 
 def _set(number: Number, value: Any) -> Number:
@@ -65,6 +72,9 @@ def _where(number: Number, when: Any, value: Any) -> Number:
     chosen = Mux(when, value, number.value)
     return Number(chosen.as_signed() if number.range.lo < 0 else chosen, number.range)
 
+
+_LOWEST = FOLDED.sum_range.lo << (FOLDED.affine_fraction - FOLDED.guard)
+"""The smallest sum at the fraction of T."""
 
 PLANTED: tuple[Planted, ...] = (
     Planted(
@@ -95,8 +105,14 @@ PLANTED: tuple[Planted, ...] = (
     Planted(
         name="a column of one tile loses its lowest bit",
         stage=Compress,
-        config=FOLDED,
+        config=TIES,
         outputs=lambda n, out: {"rest": _set(out["rest"], out["rest"].value & ~1)},
+    ),
+    Planted(
+        name="a tie above an odd number is rounded down",
+        stage=Compress,
+        config=TIES,
+        outputs=lambda n, out: {"carry": _where(out["carry"], n["total"].value[:5] == 16, 0)},
     ),
     Planted(
         name="the largest sum is one less",
@@ -109,6 +125,52 @@ PLANTED: tuple[Planted, ...] = (
         name="a sum that saturates below does not flag",
         stage=Accumulate,
         outputs=lambda n, out: {"sum_saturated": _where(out["sum_saturated"], out["total"].value < 0, 0)},
+    ),
+    Planted(
+        name="what rounds is one less than a half",
+        stage=Gather,
+        config=FOLDED,
+        inputs=lambda n: {"taken": n["taken"] + n["rounded"]},
+    ),
+    Planted(
+        name="a column of one tile is rounded where its offset is the most negative",
+        stage=Gather,
+        config=FOLDED,
+        inputs=lambda n: {"rounded": _where(n["rounded"], n["offset"].value == -128, 1)},
+    ),
+    Planted(
+        name="a received -1 counts as 0",
+        stage=Gather,
+        config=FOLDED,
+        inputs=lambda n: {"received": _where(n["received"], n["received"].value == -1, 0)},
+    ),
+    Planted(
+        name="a sum beyond the largest becomes the smallest",
+        stage=Gather,
+        config=FOLDED,
+        outputs=lambda n, out: {
+            "total": _where(out["total"], out["sum_saturated"].value & (out["total"].value > 0), _LOWEST)
+        },
+    ),
+    Planted(
+        name="a code is negated without its carry",
+        stage=Gather,
+        config=CODED,
+        inputs=lambda n: {"added": n["added"] + n["negated"]},
+    ),
+    Planted(
+        name="what the complements lack is left out where the offset is 63.5",
+        stage=Multiply,
+        config=ALONE,
+        outputs=lambda n, out: {
+            "summed": _where(out["summed"], n["negate"].value & (n["offset"].value == 127), out["summed"].value - 1)
+        },
+    ),
+    Planted(
+        name="a negated code of 0 is not complemented back",
+        stage=Affine,
+        config=ALONE,
+        outputs=lambda n, out: {"total": _where(out["total"], n["summed"].value == 0, 0)},
     ),
     Planted(
         name="the batch norm's scale code 255 is read as 254",

@@ -25,6 +25,7 @@ from rich.console import Console
 
 from golden_model.fixed import Rounding
 from golden_model.nmpu_config import NmpuConfig
+from hdl.nmpu import Schedule
 from synth.liberty import Library
 from synth.mapping import RECIPES, map_cells, source
 from synth.prove import planted, planted_control
@@ -74,7 +75,7 @@ def prove_nmpu(configs: Mapping[str, NmpuConfig], library: Library | None = None
     jobs: list[tuple[str, Future[list[Outcome]]]] = []
     with ProcessPoolExecutor(WORKERS) as pool:
         for name, config in sorted(configs.items(), key=lambda item: -item[1].units):  # the longest first
-            jobs.append((name, pool.submit(_netlist, config)))
+            jobs += [(name, pool.submit(_netlist, each)) for each in _schedules(config)]
         asked: set[tuple[str, str]] = set()
         for name, config in configs.items():
             questions = []
@@ -88,7 +89,7 @@ def prove_nmpu(configs: Mapping[str, NmpuConfig], library: Library | None = None
                     multipliers.setdefault(repr(multiplier), multiplier)
             if questions:
                 jobs.append((name, pool.submit(_stages, questions)))
-            jobs.append((name, pool.submit(_control, config)))
+            jobs += [(name, pool.submit(_control, each)) for each in _schedules(config)]
             if library is not None:
                 jobs.append((name, pool.submit(_mapped, config, library)))
         for multiplier in sorted(multipliers.values(), key=lambda each: -each.pairs):
@@ -103,9 +104,24 @@ def prove_nmpu(configs: Mapping[str, NmpuConfig], library: Library | None = None
 
 def _questions(config: NmpuConfig) -> Iterator[tuple[Rounding, Obligation]]:
     """Return the obligations of a configuration in every rounding mode, its own first."""
-    for mode in sorted(Rounding, key=lambda mode: mode is not config.rounding):
+    for mode in _modes(config):
         for each in obligations(dataclasses.replace(config, rounding=mode)):
             yield mode, each
+
+
+def _schedules(config: NmpuConfig) -> Iterator[NmpuConfig]:
+    """Return a configuration, and with another rounding mode where that has other stages: some need T itself."""
+    seen = []
+    for mode in _modes(config):
+        each = dataclasses.replace(config, rounding=mode)
+        if Schedule(each).table not in seen:
+            seen.append(Schedule(each).table)
+            yield each
+
+
+def _modes(config: NmpuConfig) -> list[Rounding]:
+    """Return the rounding modes, a configuration's own first."""
+    return sorted(Rounding, key=lambda mode: mode is not config.rounding)
 
 
 def _stages(questions: list[Obligation]) -> list[Outcome]:
@@ -113,11 +129,16 @@ def _stages(questions: list[Obligation]) -> list[Outcome]:
 
 
 def _netlist(config: NmpuConfig) -> list[Outcome]:
-    return [prove_netlist(config)]
+    return [_told(prove_netlist(config), config)]
 
 
 def _control(config: NmpuConfig) -> list[Outcome]:
-    return [prove_control(config)]
+    return [_told(prove_control(config), config)]
+
+
+def _told(outcome: Outcome, config: NmpuConfig) -> Outcome:
+    """Return an outcome whose name tells the rounding mode."""
+    return dataclasses.replace(outcome, name=f"{outcome.name}, {config.rounding.value}")
 
 
 def _mapped(config: NmpuConfig, library: Library) -> list[Outcome]:

@@ -8,6 +8,9 @@
 //   batch norm   +-(sum * scale) / 2**s + offset, exact
 //   residual     total + (residual * scale) / 2**r, exact
 //   requantise   y = saturate(floor(round(relu(total)) / 2**cut))
+//
+// Where the hardware makes two of them in one adder, `spec_affine_accumulate` and `spec_affine_requantise` are the two
+// one behind the other: what that adder does is none of the specification's business.
 
 `define W 127:0
 
@@ -58,6 +61,45 @@ module spec_affine_code #(
   wire signed [`W] p = (product >>> CUT) <<< CUT;
   wire signed [`W] t = (p <<< (FRACTION - SCALE_FRACTION)) + (offset <<< (FRACTION - OFFSET_FRACTION + k));
   assign total = t <<< (MOST - k);
+endmodule
+
+// x * s of a number x in two's complement, from the product of its bits below the sign: the sign counts -2**PLACE.
+module spec_signed_product #(parameter PLACE = 11) (
+  input signed [`W] x, s, below,
+  output signed [`W] a, b, product
+);
+  wire negative = x < 0;
+  assign a = negative ? x + (128'sd1 <<< PLACE) : x, b = s;
+  assign product = negative ? below - (s <<< PLACE) : below;
+endmodule
+
+// Either kind of input. PLACE: that of the sign of a code whose product is given without it; 0 where it is whole.
+module spec_affine #(
+  parameter COUNTS = 1, PLACE = 0, CUT = 0, SCALE_FRACTION = 7, OFFSET_FRACTION = 1, FRACTION = 7, MOST = 0
+) (
+  input signed [`W] first, second, scale_p, scale_n, offset, k, added, taken,
+  input negate,
+  output signed [`W] added_a, added_b, taken_a, taken_b, total
+);
+  generate
+    if (COUNTS) begin
+      spec_affine_counts #(.CUT(CUT), .SCALE_FRACTION(SCALE_FRACTION), .OFFSET_FRACTION(OFFSET_FRACTION),
+                           .FRACTION(FRACTION), .MOST(MOST)) counts (
+        .first(first), .second(second), .scale_p(scale_p), .scale_n(scale_n), .offset(offset), .k(k),
+        .added(added), .taken(taken), .negate(negate),
+        .added_a(added_a), .added_b(added_b), .taken_a(taken_a), .taken_b(taken_b), .total(total));
+    end else begin
+      wire signed [`W] whole_a, whole_b, low_a, low_b, product;
+      spec_signed_product #(.PLACE(PLACE)) sign (
+        .x(whole_a), .s(whole_b), .below(added), .a(low_a), .b(low_b), .product(product));
+      spec_affine_code #(.CUT(CUT), .SCALE_FRACTION(SCALE_FRACTION), .OFFSET_FRACTION(OFFSET_FRACTION),
+                         .FRACTION(FRACTION), .MOST(MOST)) code (
+        .first(first), .scale_p(scale_p), .offset(offset), .k(k), .added(PLACE ? product : added), .negate(negate),
+        .added_a(whole_a), .added_b(whole_b), .total(total));
+      assign added_a = PLACE ? low_a : whole_a, added_b = PLACE ? low_b : whole_b;
+      assign taken_a = 0, taken_b = 0;
+    end
+  endgenerate
 endmodule
 
 // `rounded` 0: a column of one tile, whose T is rounded once, at the end. GUARD: fraction bits of a sum.
@@ -123,4 +165,44 @@ module spec_requantise #(
   wire signed [`W] short = rounded >>> CUT;
   spec_saturate limit (.value(short), .low(low), .high(high), .kept(kept), .clipped(saturated));
   assign code = kept;
+endmodule
+
+module spec_affine_accumulate #(
+  parameter COUNTS = 1, PLACE = 0, CUT = 0, SCALE_FRACTION = 7, OFFSET_FRACTION = 1, FRACTION = 7, MOST = 0,
+  parameter GUARD = 2, MODE = 1, SATURATES = 1, KEEPS_FRACTION = 1
+) (
+  input signed [`W] first, second, scale_p, scale_n, offset, k, added, taken, received, low, high,
+  input negate, rounded,
+  output signed [`W] added_a, added_b, taken_a, taken_b, sum,
+  output sum_saturated
+);
+  wire signed [`W] total;
+  spec_affine #(.COUNTS(COUNTS), .PLACE(PLACE), .CUT(CUT), .SCALE_FRACTION(SCALE_FRACTION),
+                .OFFSET_FRACTION(OFFSET_FRACTION), .FRACTION(FRACTION), .MOST(MOST)) affine (
+    .first(first), .second(second), .scale_p(scale_p), .scale_n(scale_n), .offset(offset), .k(k),
+    .added(added), .taken(taken), .negate(negate),
+    .added_a(added_a), .added_b(added_b), .taken_a(taken_a), .taken_b(taken_b), .total(total));
+  spec_accumulate #(.FRACTION(FRACTION + MOST), .GUARD(GUARD), .MODE(MODE), .SATURATES(SATURATES),
+                    .KEEPS_FRACTION(KEEPS_FRACTION)) accumulate (
+    .total(total), .received(received), .low(low), .high(high), .rounded(rounded),
+    .sum(sum), .sum_saturated(sum_saturated));
+endmodule
+
+module spec_affine_requantise #(
+  parameter COUNTS = 1, PLACE = 0, CUT = 0, SCALE_FRACTION = 7, OFFSET_FRACTION = 1, FRACTION = 7, MOST = 0,
+  parameter MODE = 1, CUT_POST = 0
+) (
+  input signed [`W] first, second, scale_p, scale_n, offset, k, added, taken, low, high,
+  input negate, relu_after,
+  output signed [`W] added_a, added_b, taken_a, taken_b, code,
+  output saturated
+);
+  wire signed [`W] total;
+  spec_affine #(.COUNTS(COUNTS), .PLACE(PLACE), .CUT(CUT), .SCALE_FRACTION(SCALE_FRACTION),
+                .OFFSET_FRACTION(OFFSET_FRACTION), .FRACTION(FRACTION), .MOST(MOST)) affine (
+    .first(first), .second(second), .scale_p(scale_p), .scale_n(scale_n), .offset(offset), .k(k),
+    .added(added), .taken(taken), .negate(negate),
+    .added_a(added_a), .added_b(added_b), .taken_a(taken_a), .taken_b(taken_b), .total(total));
+  spec_requantise #(.FRACTION(FRACTION + MOST), .MODE(MODE), .CUT(CUT_POST)) requantise (
+    .total(total), .low(low), .high(high), .relu_after(relu_after), .code(code), .saturated(saturated));
 endmodule

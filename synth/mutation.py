@@ -129,7 +129,8 @@ class Netlist:
         """Return the bits that decide an output, now or ever: what remains when every dead end is taken away.
 
         Bit i of a bitwise cell follows from bit i of its operands, bit i of a sum, product or left shift from the bits
-        up to i; everything else counts as following from every input.
+        up to i; of a sum, bits beside constant zeros that begin at the lowest bit carry nothing, and decide their own
+        bit alone. Everything else counts as following from every input.
         """
         waiting = [bit for port in self._ports.values() if port["direction"] == "output" for bit in port["bits"]]
         found: set[int] = set()
@@ -156,7 +157,8 @@ class Netlist:
                 if kind in _BITWISE and not whole:
                     reasons.append(extended)
                 elif kind in _CARRIES and not whole:
-                    reasons += bits[: place + 1]
+                    first = _zeros(connections["B" if port == "A" else "A"]) if kind == "$add" else 0
+                    reasons += bits[min(first, place, len(bits) - 1) : place + 1]
                 else:
                     reasons += bits
         return reasons
@@ -189,6 +191,11 @@ class Netlist:
         parts |= dict.fromkeys(flags - words, Part.FLAGS)
         parts |= dict.fromkeys(store, Part.STORE)
         return parts | dict.fromkeys(control, Part.CONTROL)
+
+
+def _zeros(bits: list[Any]) -> int:
+    """Return the number of constant zeros that an operand begins with."""
+    return next((index for index, bit in enumerate(bits) if bit != "0"), len(bits))
 
 
 def _option(command: str, name: str) -> str:

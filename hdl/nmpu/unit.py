@@ -59,11 +59,15 @@ class Nmpu(wiring.Component):
         """Return the cycles from an accepted word to its result, without back pressure."""
         return self.schedule.latency
 
+    def _frame(self, m: Module) -> Frame:
+        """Return what surrounds the lanes: control, layer registers, store, flags."""
+        return Frame(m, self, units=self.config.units, columns=self.config.columns, steps=self.latency)
+
     def elaborate(self, platform: Any) -> Module:
         """Return the module."""
         m = Module()
         config = self.config
-        frame = Frame(m, self, units=config.units, columns=config.columns, steps=self.schedule.latency)
+        frame = self._frame(m)
         layer = {"last": Const(1, 1), "receive": Const(0, 1)} | frame.layer(layer_fields(config))
         fields = parameter_fields(config)
         rows = frame.store(fields, {name: self.schedule.reader(name) for name in fields})

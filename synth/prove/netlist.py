@@ -25,8 +25,11 @@ from synth.prove.obligation import Outcome, Verdict
 from synth.verilog import PASSES, elaborate
 from synth.yowasp import run
 
-_READ = "hierarchy -check -top nmpu; proc; flatten; opt_expr; opt_clean; memory_collect; opt_clean; delete t:$scopeinfo"
-"""From either text to one flat module of word-level cells."""
+_READ = (
+    "hierarchy -check -top nmpu; proc; flatten; opt_expr; opt_clean; memory_collect; opt_clean; delete t:$scopeinfo;"
+    " wreduce; opt_expr; opt_clean; wreduce; opt_expr; opt_clean"
+)
+"""From either text to one flat module of word-level cells, each as narrow as it can be: once does not always do."""
 
 
 def boxed(config: NmpuConfig) -> tuple[str, int]:

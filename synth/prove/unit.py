@@ -38,7 +38,8 @@ from synth.prove.stages import obligations
 from synth.verilog import elaborate
 
 LANES = 4
-"""Of a unit with more lanes one is mapped: they are all alike, and their netlist is large."""
+"""Of a unit with more lanes one is mapped: they are all alike, and their netlist is large. In the rounding mode of the
+configuration itself (iii) takes them all."""
 WORKERS = 2
 """Processes at a time."""
 SHOWN = 8
@@ -75,7 +76,8 @@ def prove_nmpu(configs: Mapping[str, NmpuConfig], library: Library | None = None
     jobs: list[tuple[str, Future[list[Outcome]]]] = []
     with ProcessPoolExecutor(WORKERS) as pool:
         for name, config in sorted(configs.items(), key=lambda item: -item[1].units):  # the longest first
-            jobs += [(name, pool.submit(_netlist, each)) for each in _schedules(config)]
+            jobs.append((name, pool.submit(_netlist, config)))
+            jobs += [(name, pool.submit(_netlist, _few(each))) for each in _others(config)]
         asked: set[tuple[str, str]] = set()
         for name, config in configs.items():
             questions = []
@@ -89,7 +91,7 @@ def prove_nmpu(configs: Mapping[str, NmpuConfig], library: Library | None = None
                     multipliers.setdefault(repr(multiplier), multiplier)
             if questions:
                 jobs.append((name, pool.submit(_stages, questions)))
-            jobs += [(name, pool.submit(_control, each)) for each in _schedules(config)]
+            jobs += [(name, pool.submit(_control, each)) for each in (config, *_others(config))]
             if library is not None:
                 jobs.append((name, pool.submit(_mapped, config, library)))
         for multiplier in sorted(multipliers.values(), key=lambda each: -each.pairs):
@@ -109,14 +111,21 @@ def _questions(config: NmpuConfig) -> Iterator[tuple[Rounding, Obligation]]:
             yield mode, each
 
 
-def _schedules(config: NmpuConfig) -> Iterator[NmpuConfig]:
-    """Return a configuration, and with another rounding mode where that has other stages: some need T itself."""
+def _others(config: NmpuConfig) -> Iterator[NmpuConfig]:
+    """Return a configuration with another rounding mode, where that has other stages: one of each kind."""
     seen = []
     for mode in _modes(config):
         each = dataclasses.replace(config, rounding=mode)
-        if Schedule(each).table not in seen:
-            seen.append(Schedule(each).table)
-            yield each
+        stages = [(stage.label, stage.latency, *stage.inputs, *stage.outputs) for stage in Schedule(each).stages]
+        if stages not in seen:
+            seen.append(stages)
+            if mode is not config.rounding:
+                yield each
+
+
+def _few(config: NmpuConfig) -> NmpuConfig:
+    """Return a configuration with one lane where it has many: they are all alike."""
+    return dataclasses.replace(config, units=1) if config.units > LANES else config
 
 
 def _modes(config: NmpuConfig) -> list[Rounding]:
@@ -144,7 +153,7 @@ def _told(outcome: Outcome, config: NmpuConfig) -> Outcome:
 def _mapped(config: NmpuConfig, library: Library) -> list[Outcome]:
     """Map a configuration, one lane of a unit with many, and prove the netlist equal to the Verilog."""
     one = config.units > LANES
-    text = elaborate("nmpu", dataclasses.replace(config, units=1) if one else config)
+    text = elaborate("nmpu", _few(config))
     with tempfile.TemporaryDirectory(prefix="nmpu-prove-") as scratch:
         folder = Path(scratch)
         netlist = map_cells(source(text, "nmpu", folder), "nmpu", library, RECIPES[0], 1.0, folder)

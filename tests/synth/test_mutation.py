@@ -132,3 +132,18 @@ def test_dead_bits_are_found_through_carries() -> None:
     live = Netlist(SMALL).live()
     assert {15, 13, 4, 12} <= live, "bit 0 of the sum decides the word"
     assert not {16, 14, 5} & live, "bit 1 of the sum decides nothing, and carries go up only"
+
+
+@pytest.mark.parametrize(("low", "decides"), [("0", False), ("1", True), (6, True)])
+def test_a_bit_beside_a_constant_zero_carries_nothing(low: int | str, decides: bool) -> None:
+    module = {
+        "ports": {
+            "i__payload": {"direction": "input", "bits": [4, 5, 6, 7]},
+            "o__payload": {"direction": "output", "bits": [14]},
+        },
+        "cells": {"sum": cell("$add", A=("i", [4, 5]), B=("i", [low, 7]), Y=("o", [13, 14]))},
+    }
+    live = Netlist(module).live()
+    assert {5, 7} <= live and (4 in live) is decides
+    module["cells"] = {"sum": cell("$add", A=("i", [4]), B=("i", ["0", 7]), Y=("o", [13, 14]))}
+    assert 4 in Netlist(module).live(), "the sign of a short operand is in every bit above it"

@@ -26,10 +26,11 @@ from synth.verilog import PASSES, elaborate
 from synth.yowasp import run
 
 _READ = (
-    "hierarchy -check -top nmpu; proc; flatten; opt_expr; opt_clean; memory_collect; opt_clean; delete t:$scopeinfo;"
-    " wreduce; opt_expr; opt_clean; wreduce; opt_expr; opt_clean"
+    "hierarchy -check -top nmpu; proc; flatten; delete t:$scopeinfo; opt_expr; wreduce; wreduce; opt_clean;"
+    " memory_collect; opt_clean"
 )
-"""From either text to one flat module of word-level cells, each as narrow as it can be: once does not always do."""
+"""From either text to one flat module of word-level cells, each as narrow as it can be: what one `wreduce` leaves depends
+on the order of the cells."""
 
 
 def boxed(config: NmpuConfig) -> tuple[str, int]:

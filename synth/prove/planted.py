@@ -48,6 +48,11 @@ class Planted:
     """The unit it is planted in."""
 
     @property
+    def stages(self) -> list[Stage]:
+        """Return the stages of the formula that the fault is in."""
+        return next(each for each in groups(self.config) if any(type(stage) is self.stage for stage in each))
+
+    @property
     def obligation(self) -> Obligation:
         """Return the proof that must fail: the group of the stage, with the fault in it."""
         fault = self
@@ -58,7 +63,7 @@ class Planted:
                 made: Numbers = super().compute(m, name, **inputs)
                 return made | fault.outputs(inputs, made)
 
-        stages = next(each for each in groups(self.config) if any(type(stage) is self.stage for stage in each))
+        stages = self.stages
         faulty = [Faulty(stage.config) if type(stage) is self.stage else stage for stage in stages]
         return obligation(stages, faulty)
 

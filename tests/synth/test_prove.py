@@ -10,18 +10,20 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from cocotb_tests.nmpu.configurations import CASES
 from golden_model.errors import UserError
-from golden_model.fixed import Range
+from golden_model.fixed import Range, Rounding
 from golden_model.nmpu_config import Input, NmpuConfig
 from hdl.nmpu import Schedule
 from integration.cli.main import app
 from synth.prove import unit
 from synth.prove.chain import Cut
+from synth.prove.formulas import FORMULAS
 from synth.prove.multipliers import Multiplier, prove_multiplier
 from synth.prove.netlist import prove_netlist
 from synth.prove.obligation import Obligation, Verdict, prove
-from synth.prove.planted import EVERY, PLANTED
-from synth.prove.stages import obligations
+from synth.prove.planted import PLANTED
+from synth.prove.stages import groups, obligations
 from synth.verilog import elaborate
 
 pytestmark = pytest.mark.skipif(
@@ -38,9 +40,31 @@ def test_a_unit_is_proved_and_faults_of_every_stage_and_of_the_control_are_refut
     kinds = {outcome.name.partition(",")[0] for _, outcome in proof.rows}
     assert {"netlist", "control", "affine", "accumulate", "relu", "residual", "requantise"} < kinds
     assert sum(name == "all" for name, _ in proof.rows) == 2, "12 x 8 and 8 x 8"
-    assert {fault.stage for fault in PLANTED} == {type(stage) for stage in Schedule(EVERY).stages}
+    for what in ("netlist", "control"):
+        modes = [outcome.name for _, outcome in proof.rows if outcome.name.startswith(what)]
+        assert modes == [f"{what}, half_up", f"{what}, half_even"], "one of each kind of schedule"
     assert [outcome for outcome in proof.planted if outcome.verdict is not Verdict.REFUTED] == []
     assert len(proof.planted) >= 20 and all(outcome.counterexample for outcome in proof.planted)
+
+
+def test_every_stage_is_in_one_formula_and_has_a_planted_fault() -> None:
+    kinds = set()
+    for case in CASES:
+        for mode in Rounding:
+            config = replace(case.config, rounding=mode)
+            of_formulas = [type(stage).__name__ for each in groups(config) for stage in each]
+            assert sorted(of_formulas) == sorted(type(stage).__name__ for stage in Schedule(config).stages)
+            kinds |= {type(stage) for stage in Schedule(config).stages}
+    assert {fault.stage for fault in PLANTED} == kinds
+    assert {tuple(type(stage) for stage in fault.stages) for fault in PLANTED} == set(FORMULAS)
+
+
+@pytest.mark.parametrize("short", ["cut_0_a", "cut_0_b"])
+def test_a_product_whose_operands_can_be_more_than_was_said_is_refuted(short: str) -> None:
+    each = next(iter(obligations(NmpuConfig(input=Input.CODE, partial_sum=False, residual=False))))
+    a, b = each.operands[0]
+    less = (Range(a.lo, a.hi - 1), b) if short == "cut_0_a" else (a, Range(b.lo, b.hi - 1))
+    assert [outcome.verdict for outcome in prove([replace(each, operands=[less])])] == [Verdict.REFUTED]
 
 
 @pytest.mark.parametrize(("signed", "a"), [(False, Range(0, 1023)), (True, Range(-376, 374))])

@@ -170,9 +170,15 @@ def _affine(config: NmpuConfig, batch: Batch, found: Trace) -> Bins:
         yield f"affine.{name}", (values == ends) & ((shift == 0) | (shift == config.max_shift))
 
 
-def _flags(saturated: Mask) -> Bins:
-    """Yield columns whose flag stays down, and columns whose flag must outlive words that did not saturate."""
+def _flags(config: NmpuConfig, found: Trace, saturated: Mask) -> Bins:
+    """Yield columns whose flag stays down, how close they come, and flags that outlive words that do not saturate."""
     raised = saturated.any(axis=0)
+    if found.final is not None:
+        floor = np.broadcast_to(found.final.integers >> found.final.fraction >> config.cut_post, saturated.shape)
+        limits, code = config.output.range, np.broadcast_to(np.asarray(found.output.values), saturated.shape)
+        yield "flag.down_at_low", ~raised & (code == limits.lo).any(axis=0)
+        yield "flag.down_at_high", ~raised & (code == limits.hi).any(axis=0)
+        yield "flag.down_rounded_in", ~raised & (floor == limits.lo - 1).any(axis=0)
     yield "flag.stays_down", ~raised
     yield "flag.up", raised
     yield "flag.sticky", raised & ~saturated[-1]
@@ -191,7 +197,7 @@ def count(config: NmpuConfig, given: Stimulus) -> Counter[str]:
         _cuts(config, batch, found),
         _sums(config, batch, found),
         _last_stages(config, batch, found),
-        _flags(np.broadcast_to(np.asarray(found.output.saturated), batch.words.first.shape)),
+        _flags(config, found, np.broadcast_to(np.asarray(found.output.saturated), batch.words.first.shape)),
     ):
         for name, where in part:
             counted[name] += int(np.count_nonzero(where))

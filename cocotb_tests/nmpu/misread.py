@@ -110,8 +110,8 @@ MISREADINGS: tuple[contract.Misread, ...] = (
     Misread(name="-2**(n-1) is a code of SYM n", case="faulty_every_2x2", replaced={"saturate": _full_scale}),
     Misread(name="partial sum wraps", case="faulty_every_2x2", replaced={"accumulate": _sum_wraps}),
     Misread(name="INT8 saturates before the add", case="int8_2x3", replaced={"accumulate": _term_saturates}),
-    Misread(name="affine shift one too small", case="faulty_dual_1x4", replaced={"affine": _affine_shifted}),
-    Misread(name="offset follows the shift", case="faulty_dual_1x4", replaced={"affine": _offset_unshifted}),
+    Misread(name="affine shift one too small", case="int8_2x3", replaced={"affine": _affine_shifted}),
+    Misread(name="offset follows the shift", case="int8_2x3", replaced={"affine": _offset_unshifted}),
     Misread(name="cut behind the difference", case="faulty_every_2x2", replaced={"affine": _cut_after_difference}),
     Misread(
         name="batch norm negated with a carry", case="faulty_every_2x2", replaced={"batch_norm": _sign_after_rounding}

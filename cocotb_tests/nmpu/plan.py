@@ -90,6 +90,13 @@ POINTS: tuple[Point, ...] = (
     *_saturation("output.int", "output INT n"),
     *_saturation("output.uint", "output UINT n"),
     point("flags", "a flag goes up; a flag stays down", "flag.up", "flag.stays_down"),
+    point(
+        "flags",
+        "the last codes that fit, one of them rounded in from outside, raise none",
+        "flag.down_at_low",
+        "flag.down_at_high",
+        "flag.down_rounded_in",
+    ),
     point("flags", "a flag outlives words that do not saturate", "flag.sticky"),
     point("flags", "the sum saturates and the output does not", "flag.sum_alone"),
     point("flags", "a clipped negative behind a ReLU is no saturation", "flag.relu_hides_clip"),

@@ -29,8 +29,8 @@ _READ = (
     "hierarchy -check -top nmpu; proc; flatten; delete t:$scopeinfo; opt_expr; wreduce; wreduce; opt_clean;"
     " memory_collect; opt_clean"
 )
-"""From either text to one flat module of word-level cells, each as narrow as it can be: what one `wreduce` leaves depends
-on the order of the cells."""
+"""From either text to one flat module of word-level cells, each as narrow as it can be: what a single `wreduce` leaves
+depends on the order of the cells."""
 
 
 def boxed(config: NmpuConfig) -> tuple[str, int]:

@@ -3,7 +3,9 @@
 Both sides become gates, the cells by the functions in their Liberty file. Every flip-flop of the netlist carries the
 name of a bit of the Verilog; on both sides it is cut into an input (what it holds) and an output (what it takes next).
 With the same state and inputs both must give the same outputs and the same next state: equal for ever then, from any
-state. ABC merges what is equal on the way (`ifraig`, `iprove`) until the difference of the two is the constant 0.
+state. The Verilog becomes gates by Yosys' passes in the order of the mapping, so that sums are grouped as they are in the
+netlist: another grouping is the same function and hard to compare. An error in one of these passes would be on both sides.
+ABC merges what is equal on the way (`ifraig`, `iprove`) until the difference of the two is the constant 0.
 A flip-flop that one side alone has stays free there: what is proved holds whatever it holds.
 """
 
@@ -37,8 +39,9 @@ def prove_mapped(verilog: str, library: Library, netlist: Netlist, *, seconds: i
         (folder / "mapped.v").write_text(netlist.verilog)
         (folder / "cells.lib").write_text(library.text)
         run(
-            f"read_verilog design.v; hierarchy -check -top {name}; proc; flatten; memory -nomap; memory_map\n"
-            f"opt -full; wreduce; peepopt; opt_clean; setattr -unset init w:*; {_GATES}\n"
+            f"read_verilog design.v; hierarchy -check -top {name}; proc; flatten; opt_expr; opt_clean\n"
+            "opt -nodffe -nosdff; opt; wreduce; peepopt; opt_clean; alumacc; opt; memory -nomap; opt_clean\n"
+            f"opt -fast -full; memory_map; opt -fast; setattr -unset init w:*; {_GATES}\n"
             "write_json design.json; design -reset\n"
             f"read_liberty -ignore_miss_func -ignore_miss_dir cells.lib; read_verilog mapped.v\n"
             f"hierarchy -check -top {name}; proc; flatten; {_GATES}; write_json mapped.json\n",

@@ -3,9 +3,9 @@
 Both sides become gates, the cells by the functions in their Liberty file. Every flip-flop of the netlist carries the
 name of a bit of the Verilog; on both sides it is cut into an input (what it holds) and an output (what it takes next).
 With the same state and inputs both must give the same outputs and the same next state: equal for ever then, from any
-state. The Verilog becomes gates by Yosys' passes in the order of the mapping, so that sums are grouped as they are in the
-netlist: another grouping is the same function and hard to compare. An error in one of these passes would be on both sides.
-ABC merges what is equal on the way (`ifraig`, `iprove`) until the difference of the two is the constant 0.
+state. The Verilog becomes gates by Yosys' passes in the order of the mapping, so that sums are grouped as they are in
+the netlist: another grouping is the same function and hard to compare. An error in one of these passes would be on both
+sides. ABC merges what is equal on the way (`ifraig`, `iprove`) until the difference of the two is the constant 0.
 A flip-flop that one side alone has stays free there: what is proved holds whatever it holds.
 """
 

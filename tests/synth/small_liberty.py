@@ -73,6 +73,24 @@ GATES = (
 )
 """Inverter, NAND and NOR: 10 and 15 ps, area 1 and 2."""
 
+CLOCK_GATE = f"""  cell (ICG) {{
+    area : 4;
+    clock_gating_integrated_cell : "latch_posedge";
+    statetable ("CK E", "IQ") {{ table : "L L : - : L, L H : - : H, H - : - : N"; }}
+    pin (CK) {{ direction : input; clock : true; capacitance : 1; clock_gate_clock_pin : true; }}
+    pin (E) {{ direction : input; capacitance : 1; clock_gate_enable_pin : true;
+      timing () {{ related_pin : "CK"; timing_type : setup_rising;
+        rise_constraint (limits) {{ values ("20, 20", "20, 20"); }}
+        fall_constraint (limits) {{ values ("20, 20", "20, 20"); }} }}
+    }}
+    pin (GCLK) {{ direction : output; state_function : "CK * IQ"; max_capacitance : 100; clock_gate_out_pin : true;
+      timing () {{ related_pin : "CK"; when : "E"; timing_sense : positive_unate; {_tables(30, 100)} }}
+      timing () {{ related_pin : "CK"; when : "!E"; timing_sense : positive_unate; {_tables(50, 100)} }}
+    }}
+  }}
+"""
+"""A clock gate: 30 ps or 50 ps from clock to gated clock, as real ones have several, 20 ps set-up, area 4."""
+
 
 def small_liberty(*parts: str, name: str = "small", time: str = "1ps", reach: float = 100) -> str:
     """Return the library of some parts; all of them by default."""

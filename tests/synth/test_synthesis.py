@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from small_liberty import BUFFERS, FLOP, GATES, small_liberty
+from small_liberty import BUFFERS, CLOCK_GATE, FLOP, GATES, small_liberty
 
 from golden_model.errors import UserError
 from golden_model.nmpu_config import Input, NmpuConfig
@@ -28,6 +28,8 @@ TWO_STAGES = """module two(input clk, input a, input b, output reg q);
 endmodule
 """
 """A flip-flop at either end of one NAND."""
+GATED = TWO_STAGES.replace("two(input clk", "gated(input clk, input en").replace("(posedge clk)", "(posedge clk) if (en)")
+"""The same, with one enable for all three: a clock gate in front of them."""
 SMALLEST = NmpuConfig(input=Input.CODE, input_bits=8, partial_sum=False, residual=False, guard=0, units=1, columns=2)
 
 
@@ -112,6 +114,23 @@ def test_area_depth_and_period_are_those_worked_out_by_hand(small: Library) -> N
     assert (inside.end, inside.gates) == ("q", 1)
     assert routes["input to register"].start in ("a", "b")
     assert point.period_ps == inside.period_ps
+
+
+@needs_sta
+def test_a_clock_gate_shortens_no_path_between_the_registers_behind_it(tmp_path: Path) -> None:
+    path = tmp_path / "gate.lib"
+    path.write_text(small_liberty(FLOP, BUFFERS, GATES, CLOCK_GATE))
+    library = liberty.read([path])
+    plain = synthesise(TWO_STAGES, "two", library, search=QUICK).points[0]
+    gated = synthesise(GATED, "gated", library, search=QUICK, clock_gates=True).points[0]
+    assert gated.area == plain.area + 4, "the same netlist, and a clock gate"
+    inside = [
+        {route.kind: route for route in point.timing.routes}["register to register"]  # type: ignore[union-attr]  # timed
+        for point in (plain, gated)
+    ]
+    assert inside[1].end == "q"
+    assert inside[1].period_ps == pytest.approx(inside[0].period_ps, abs=0.01), "launch, gate and set-up are the same"
+    assert inside[1].period_ps == pytest.approx(40 + 15 + 20 + 2 * 0.9 + 0.5 * 40, abs=1.0)
 
 
 @needs_sta

@@ -53,6 +53,11 @@ def members(
     }
 
 
+def layer_register(field: str) -> str:
+    """Return the name of the register that holds a field of the layer."""
+    return f"layer_{field}"
+
+
 class Frame:
     """Builds the frame of a unit into its module; the unit places its arithmetic on `line`.
 
@@ -85,7 +90,7 @@ class Frame:
 
     def layer(self, fields: dict[str, Any]) -> dict[str, Any]:
         """Return the layer registers; they are written all at once."""
-        registers = {name: Signal(field, name=f"layer_{name}", reset_less=True) for name, field in fields.items()}
+        registers = {name: Signal(field, name=layer_register(name), reset_less=True) for name, field in fields.items()}
         with self.m.If(self.unit.layer.en):
             self.m.d.sync += [kept.eq(getattr(self.unit.layer.data, name)) for name, kept in registers.items()]
         return registers

@@ -32,6 +32,9 @@ class Unit:
     """What each port (`write.mask`), or field of a stream's lane (`i.first`), carries."""
     shown: Mapping[str, Any]
     """Configurations of the page's table of latencies, by title."""
+    standing: Callable[[Any], tuple[str, ...]]
+    """Configuration -> registers that stand still before a word needs them; all their paths but those to one another
+    and to the flags have two cycles."""
     parts: Callable[[Any], Mapping[str, Any]]
     """Configuration -> what is synthesised by itself, by name: functions that give an Amaranth component."""
 
@@ -68,6 +71,7 @@ UNITS: dict[str, Unit] = {
                 "affine, batch norm, ReLU": replace(_ALONE, batch_norm=True),
                 "affine, residual, ReLU": NmpuConfig(partial_sum=False),
             },
+            standing=hdl.nmpu.standing,
             parts=lambda config: {
                 "lane": lambda: hdl.nmpu.Lane(config),
                 **{stage.label: stage.component for stage in hdl.nmpu.Schedule(config).stages},
@@ -88,6 +92,7 @@ UNITS: dict[str, Unit] = {
                 "one cycle a multiply-add": Fp16Config(multiply_add_cycles=1),
                 "six cycles a multiply-add": Fp16Config(multiply_add_cycles=6),
             },
+            standing=hdl.fp16_unit.standing,
             parts=lambda config: {"multiply_add": multiply_add(config.multiply_add_cycles).component},
         ),
     )

@@ -136,13 +136,15 @@ def synthesise(
     *,
     search: Search = FULL,
     clock_gates: bool = False,
+    standing: Sequence[str] = (),
 ) -> Report:
     """Map a component onto a library and time it: `report.fastest`, `.smallest`, `.densest`, `.within(period_ps)`.
 
     `top`: an Amaranth component (not yet elaborated), or the Verilog text of module `name`. `liberties`: the user's
     Liberty files, plain or compressed, or a library that `synth.liberty.read` returned (reading takes a second).
     `period_ps`: a clock that is aimed at; targets around it are tried as well. `clock_gates`: flip-flops that share an
-    enable share a clock gate instead. Deterministic for the same tools.
+    enable share a clock gate instead. `standing`: registers that stand still before a word needs them
+    (`synth.registry`), whose paths have two cycles. Deterministic for the same tools.
 
     Raises UserError where Yosys is missing, where the library cannot be mapped onto or has no clock gate, or, with
     `period_ps`, where OpenSTA is missing or no netlist meets it. Without OpenSTA the points have no timing.
@@ -156,7 +158,7 @@ def synthesise(
     with tempfile.TemporaryDirectory(prefix="nmpu-synth-") as scratch:
         folder = Path(scratch)
         read = source(top, name, folder)
-        points = tuple(_search(read, name, library, search, period_ps, folder, clock_gates))
+        points = tuple(_search(read, name, library, search, period_ps, folder, clock_gates, standing))
     report = Report(name=name, library=library, tools=tools, points=points)
     if period_ps is not None:
         report.within(period_ps)
@@ -171,10 +173,11 @@ def _search(
     period_ps: float | None,
     folder: Path,
     clock_gates: bool,
+    standing: Sequence[str],
 ) -> Iterator[Point]:
     """Make the netlists of a search: every recipe as fast as it can, then relaxed."""
     for recipe in search.recipes:
-        tight = _point(read, name, library, recipe, _TIGHT_PS, folder, clock_gates)
+        tight = _point(read, name, library, recipe, _TIGHT_PS, folder, clock_gates, standing)
         yield tight
         if tight.timing is None:
             continue
@@ -182,15 +185,22 @@ def _search(
         if period_ps is not None:  # the target knows neither clock-to-Q nor set-up, so aim below the period as well
             targets += [period_ps * factor for factor in (0.8, 0.87, 0.94)]
         for target in targets:
-            yield _point(read, name, library, recipe, target, folder, clock_gates)
+            yield _point(read, name, library, recipe, target, folder, clock_gates, standing)
 
 
 def _point(
-    read: str, name: str, library: Library, recipe: Recipe, target_ps: float, folder: Path, clock_gates: bool
+    read: str,
+    name: str,
+    library: Library,
+    recipe: Recipe,
+    target_ps: float,
+    folder: Path,
+    clock_gates: bool,
+    standing: Sequence[str],
 ) -> Point:
     """Map and time one netlist."""
     netlist = map_cells(read, name, library, recipe, target_ps, folder, clock_gates=clock_gates)
-    timed = timing.analyse(netlist.verilog, name, library, folder) if timing.installed() else None
+    timed = timing.analyse(netlist.verilog, name, library, folder, standing=standing) if timing.installed() else None
     return Point(
         recipe=recipe.name,
         target_ps=target_ps,

@@ -2,7 +2,8 @@
 
 Conditions, the same for every unit: one ideal clock; inputs arrive with its edge and outputs are due at its edge (delay
 0 on both sides), so that ports count as registers beyond them; every input is driven by, and every output drives, the
-library's `driver`, a small buffer; no wires. A unit without a clock is timed from port to port.
+library's `driver`, a small buffer; no wires. A unit without a clock is timed from port to port. Registers that stand
+still before the first word that needs them (`standing`) have two cycles to every other register but the flags.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,10 +24,29 @@ _PERIOD_PS = 1e4
 in single precision."""
 _GROUPS = {
     "clock": "register to register",
+    "standing": "standing register to register",
     "inward": "input to register",
     "outward": "register to output",
     "through": "input to output",
 }
+_CYCLES = {"standing": 2}
+"""Cycles that the paths of a group have, where it is not one: as `set_multicycle_path 2 -setup` would give them, but in
+a group of their own, whose slack is then that of a known number of cycles at any period."""
+_HOLDING = "flags"
+"""A register that keeps what it once took, and so may never take what is not settled: one cycle from everywhere."""
+_STANDING = r"""set still {}
+set others {}
+foreach cell [all_registers -cells] {
+  set name [string map {\\ {}} [get_name $cell]]
+  if {![regexp {^(.*?)(\[[0-9]+\])?\$_[A-Z]*DFF} $name all held]} { continue }
+  if {$held in {%s}} { lappend still $cell } elseif {$held ne "%s"} { lappend others $cell }
+}
+if {[llength $still] && [llength $others]} {
+  group_path -name standing -from $still -to $others
+  lappend groups standing
+}
+"""
+"""Commands for OpenSTA that make the group; flip-flops are named after the net they hold, `code[0]$_DFFE_PP_`."""
 NOT_MEASURED = "not measured: OpenSTA is not installed"
 """What stands in a table in the place of a period."""
 
@@ -35,9 +56,10 @@ class Route:
     """The worst path of one kind."""
 
     kind: str
-    """`register to register`, `input to register`, `register to output` or `input to output`."""
+    """`register to register`, `input to register`, `register to output`, `input to output`, or `standing register to
+    register`, which has two cycles."""
     period_ps: float
-    """The period at which it has no slack: clock-to-output, gates and set-up, ps."""
+    """The period at which it has no slack: clock-to-output, gates and set-up, over the cycles that it has, ps."""
     start: str
     """Where it starts: a port, or the net that a flip-flop holds."""
     end: str
@@ -77,8 +99,19 @@ def version() -> str:
     return f"OpenSTA {done.stdout.split()[-1]}" if done.stdout.split() else "OpenSTA"
 
 
-def analyse(netlist: str, top: str, library: Library, folder: Path, *, clock: str = "clk") -> Timing:
+def analyse(
+    netlist: str,
+    top: str,
+    library: Library,
+    folder: Path,
+    *,
+    clock: str = "clk",
+    standing: Sequence[str] = (),
+) -> Timing:
     """Return the timing of a mapped netlist (Verilog text of module `top`) on a library.
+
+    `standing`: registers, as the source names them, that stand still from the edge before the one that accepts the
+    first word that needs them.
 
     Raises UserError where OpenSTA is missing, or cannot read the library.
     """
@@ -86,7 +119,7 @@ def analyse(netlist: str, top: str, library: Library, folder: Path, *, clock: st
     (folder / "timed.v").write_text(netlist)
     if not (folder / "cells.lib").exists():
         (folder / "cells.lib").write_text(library.text)
-    (folder / "timing.tcl").write_text(_script(netlist, top, library, clock))
+    (folder / "timing.tcl").write_text(_script(netlist, top, library, clock, standing))
     done = subprocess.run(
         ["sta", "-no_splash", "-exit", "timing.tcl"], cwd=folder, capture_output=True, text=True, check=False
     )
@@ -98,7 +131,7 @@ def analyse(netlist: str, top: str, library: Library, folder: Path, *, clock: st
     return Timing(routes=tuple(sorted(found, key=lambda route: -route.period_ps)))
 
 
-def _script(netlist: str, top: str, library: Library, clock: str) -> str:
+def _script(netlist: str, top: str, library: Library, clock: str, standing: Sequence[str]) -> str:
     """Return the commands for OpenSTA."""
     driver, period = library.driver, _PERIOD_PS / library.time_ps
     clocked = re.search(rf"^\s*input {re.escape(clock)}\s*;", netlist, re.MULTILINE) is not None
@@ -120,8 +153,12 @@ if {{[llength $ins]}} {{
 set_output_delay 0 -clock clock $outs
 set_load {driver.load / library.load_ff:.6g} $outs
 group_path -name outward -to $outs
-if {{[llength $ins]}} {{ group_path -name through -from $ins -to $outs }}
-foreach group {{{" ".join(_GROUPS)}}} {{
+set groups {{clock outward}}
+if {{[llength $ins]}} {{
+  group_path -name through -from $ins -to $outs
+  lappend groups inward through
+}}
+{_STANDING % (" ".join(standing), _HOLDING) if clocked else ""}foreach group $groups {{
   puts "GROUP $group"
   report_checks -path_group $group -path_delay max -format full -digits 6
   puts "END"
@@ -139,7 +176,7 @@ def _route(kind: str, told: str, library: Library) -> Route | None:
     gates = [cell for _, cell in steps if cell in library.cells and not library.cells[cell].clock]
     return Route(
         kind=_GROUPS[kind],
-        period_ps=_PERIOD_PS - float(slack.group(1)) * library.time_ps,
+        period_ps=(_PERIOD_PS - float(slack.group(1)) * library.time_ps) / _CYCLES.get(kind, 1),
         start=_net(ends.group(1)) if ends else "",
         end=_net(ends.group(2)) if ends else "",
         gates=len(gates),

@@ -2,6 +2,6 @@
 
 from hdl.fp16_unit.ports import MEANINGS, members
 from hdl.fp16_unit.schedule import Schedule
-from hdl.fp16_unit.unit import Fp16Unit, create
+from hdl.fp16_unit.unit import Fp16Unit, create, standing
 
-__all__ = ["MEANINGS", "Fp16Unit", "Schedule", "create", "members"]
+__all__ = ["MEANINGS", "Fp16Unit", "Schedule", "create", "members", "standing"]

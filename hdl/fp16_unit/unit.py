@@ -14,7 +14,7 @@ from hdl.fixed import shape
 from hdl.float16 import Part, add, from_int, multiply_add, relu, to_int
 from hdl.fp16_unit.ports import input_fields, layer_fields, members, parameter_fields
 from hdl.fp16_unit.schedule import Schedule
-from hdl.frame import Frame
+from hdl.frame import Frame, layer_register
 from hdl.pipeline import Pipeline, split
 from hdl.store import Store
 
@@ -149,6 +149,15 @@ def _gate() -> Part:
         return {"result": Mux(v["gate"], v["result"], MINUS_ZERO)}
 
     return Part(name="gate", takes=("result", "gate"), gives=("result",), compute=compute)
+
+
+def standing(config: Fp16Config) -> tuple[str, ...]:
+    """Return the registers that stand still before a word needs them: the layer's.
+
+    A word that is accepted with the very edge that writes the layer still finds them right, and none is accepted before
+    the edge after that one, so that there is a cycle to spare.
+    """
+    return tuple(map(layer_register, layer_fields(config)))
 
 
 def create(config: Fp16Config) -> Fp16Unit:

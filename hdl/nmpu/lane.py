@@ -7,12 +7,38 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from golden_model.nmpu_config import NmpuConfig
+from hdl.frame import layer_register
 from hdl.nmpu.datapath import Datapath
 from hdl.nmpu.final import Requantise
 from hdl.nmpu.ports import input_fields, layer_fields, output_fields, parameter_fields
 from hdl.nmpu.schedule import Schedule
 from hdl.pipeline import Lanes, Pipeline, split
 from hdl.store import Store
+
+_ENABLES = {"relu_before": "relu_before", "relu_after": "relu_after", "add": "add_residual"}
+"""Enables of stages, and the layer register that each is where the tile is the column's last."""
+
+
+def _enabled(config: NmpuConfig) -> dict[str, str]:
+    """Return the enables that exist, each with its layer register."""
+    fields = layer_fields(config)
+    return {name: source for name, source in _ENABLES.items() if source in fields}
+
+
+def _enable(name: str) -> str:
+    """Return the name of an enable in the hardware."""
+    return f"{name}_enable"
+
+
+def standing(config: NmpuConfig) -> tuple[str, ...]:
+    """Return the registers that stand still before a word needs them: the layer's, and the enables made of them alone.
+
+    A word that is accepted with the very edge that writes the layer still finds them right: the first step (1) uses the
+    layer registers alone, and the enables, a cycle later, are for later steps. No word is accepted before the edge
+    after that one, so that there is a cycle to spare.
+    """
+    enables = (*(["rounded"] if Datapath(config).chooses else []), *_enabled(config))
+    return (*map(layer_register, layer_fields(config)), *map(_enable, enables))
 
 
 class Lane(wiring.Component):
@@ -91,7 +117,7 @@ def put_inputs(m: Module, line: Pipeline, config: NmpuConfig, entry: Any, layer:
         low += field.width
 
     def enable(name: str, value: Any) -> None:
-        wire = Signal(name=f"{name}_enable", reset_less=True)
+        wire = Signal(name=_enable(name), reset_less=True)
         # a register of its own where gates decide it: layer registers stand still long before a word needs them
         if config.partial_sum:
             m.d.sync += wire.eq(value)
@@ -102,9 +128,8 @@ def put_inputs(m: Module, line: Pipeline, config: NmpuConfig, entry: Any, layer:
     last = layer["last"]
     if Datapath(config).chooses:
         enable("rounded", layer["receive"] | ~last)
-    for name, source in (("relu_before", "relu_before"), ("relu_after", "relu_after"), ("add", "add_residual")):
-        if source in layer:
-            enable(name, layer[source] & last)
+    for name, source in _enabled(config).items():
+        enable(name, layer[source] & last)
     if "shift" in layer:
         line.put("layer_shift", layer["shift"])
 

@@ -118,13 +118,15 @@ def synth(
     console = Console()
     configured = _configured(unit, config, assignments)
     text = to_verilog(unit, configured) if part is None else find_unit(unit).part(part, configured)
+    standing = find_unit(unit).standing(configured) if part is None else ()
     unit = part or unit
     if target is not Target.GENERIC:
         placed = place(text, unit, Family(target.value))
         tabulate.print_placed(placed, console)
         result = tabulate.placed_json(placed)
     elif liberty:
-        report = synthesise(text, unit, liberty, period, search=QUICK if quick else FULL, clock_gates=clock_gates)
+        search = QUICK if quick else FULL
+        report = synthesise(text, unit, liberty, period, search=search, clock_gates=clock_gates, standing=standing)
         chosen = report.densest if period is None else report.within(period)
         tabulate.print_report(report, chosen, console)
         result = tabulate.report_json(report, chosen)

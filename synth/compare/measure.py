@@ -89,7 +89,9 @@ def measure(candidate: Candidate, library: Library, *, quick: bool = False) -> M
     """
     verilog = text(candidate)
     search = BRIEF if quick or candidate.lanes >= MANY_LANES else SEARCH
-    report = synthesise(verilog, candidate.unit, library, search=search, clock_gates=library.has_clock_gate)
+    standing = find_unit(candidate.unit).standing(mapped(candidate))
+    gates = library.has_clock_gate
+    report = synthesise(verilog, candidate.unit, library, search=search, clock_gates=gates, standing=standing)
     netlists = []
     for point in report.points:
         areas = {share.part: share.area for share in report.shares(point)}

@@ -79,11 +79,14 @@ class Bench:
             for part in (names[:cut], names[cut:]):
                 await self.write(ctx, int(column), {str(n): int(draw(self.rng, ranges[n])) for n in part})
 
-    async def set_layer(self, ctx: Any, values: dict[str, int]) -> None:
+    def offer_layer(self, ctx: Any, values: dict[str, int]) -> None:
         fields = layer_fields(self.config)
         ctx.set(self.dut.layer.en, 1)
         if fields:
             ctx.set(self.dut.layer.data.as_value(), pack(values, fields))
+
+    async def set_layer(self, ctx: Any, values: dict[str, int]) -> None:
+        self.offer_layer(ctx, values)
         await ctx.tick()
         ctx.set(self.dut.layer.en, 0)
 
@@ -154,6 +157,7 @@ class Bench:
                 if got == len(words):
                     assert ctx.get(dut.flags) == flags
             await ctx.tick()
+            ctx.set(dut.layer.en, 0)
             cycles += 1
         ctx.set(dut.i.valid, 0)
         ctx.set(dut.o.ready, 1)

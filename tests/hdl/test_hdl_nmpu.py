@@ -8,6 +8,7 @@ from golden_model.errors import UserError
 from golden_model.fixed import INT8, SQ, UQ, Format, Rounding
 from golden_model.nmpu_config import Input, NmpuConfig
 from hdl.nmpu import create
+from hdl.nmpu.ports import layer_fields
 
 CONFIGS = {
     "default lane": NmpuConfig(units=2, columns=2),
@@ -47,6 +48,24 @@ def test_unit_is_the_golden_model(bench, config):
             await it.set_layer(ctx, layer)
             assert ctx.get(it.dut.flags) == 0
             await it.stream(ctx, layer, vectors=6, stall=0.3)
+
+    it.run(process)
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
+def test_a_word_accepted_with_the_write_of_the_layer_finds_it(bench, config):
+    """A cycle earlier than is allowed: the two cycles of `standing` registers in static timing rest on it."""
+    it = bench(config, seed=2)
+    ones = {name: (1 << of.width) - 1 for name, of in layer_fields(config).items()}
+
+    async def process(ctx):
+        for _ in range(24):
+            await it.load(ctx)
+            layer = it.random_layer()
+            await it.set_layer(ctx, {name: ones[name] ^ value for name, value in layer.items()})
+            await ctx.tick()
+            it.offer_layer(ctx, layer)
+            await it.stream(ctx, layer, vectors=1)
 
     it.run(process)
 

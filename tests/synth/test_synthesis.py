@@ -6,6 +6,7 @@ import bz2
 import gzip
 import importlib.util
 import lzma
+import re
 import shutil
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from golden_model.nmpu_config import Input, NmpuConfig
 from synth import fpga, generic, liberty, timing
 from synth.liberty import Kind, Library
 from synth.mutation import Part
+from synth.registry import UNITS
 from synth.synthesis import QUICK, Search, synthesise
 from synth.verilog import elaborate
 
@@ -28,7 +30,7 @@ TWO_STAGES = """module two(input clk, input a, input b, output reg q);
 endmodule
 """
 """A flip-flop at either end of one NAND."""
-GATED = TWO_STAGES.replace("two(input clk", "gated(input clk, input en").replace("(posedge clk)", "(posedge clk) if (en)")
+GATED = TWO_STAGES.replace("two(input clk", "gated(input clk, input en").replace("clk) begin", "clk) if (en) begin")
 """The same, with one enable for all three: a clock gate in front of them."""
 SMALLEST = NmpuConfig(input=Input.CODE, input_bits=8, partial_sum=False, residual=False, guard=0, units=1, columns=2)
 
@@ -131,6 +133,35 @@ def test_a_clock_gate_shortens_no_path_between_the_registers_behind_it(tmp_path:
     assert inside[1].end == "q"
     assert inside[1].period_ps == pytest.approx(inside[0].period_ps, abs=0.01), "launch, gate and set-up are the same"
     assert inside[1].period_ps == pytest.approx(40 + 15 + 20 + 2 * 0.9 + 0.5 * 40, abs=1.0)
+
+
+@needs_sta
+def test_a_standing_register_has_two_cycles_but_not_to_the_flags(small: Library) -> None:
+    text = """module held(input clk, input a, input b, output reg [1:0] q, output reg flags);
+      reg [1:0] mode;
+      always @(posedge clk) begin mode <= {a, b}; q <= ~mode; flags <= !(mode[0] && mode[1]); end
+    endmodule
+    """
+    routes = {
+        kind: {route.kind: route for route in point.timing.routes}  # type: ignore[union-attr]  # timed
+        for kind, names in (("none", ()), ("mode", ("mode",)))
+        for point in synthesise(text, "held", small, search=QUICK, standing=names).points
+    }
+    assert "standing register to register" not in routes["none"]
+    alone, standing = routes["mode"]["register to register"], routes["mode"]["standing register to register"]
+    assert alone.end == "flags" and standing.end in ("q[0]", "q[1]"), "the flags keep what they take"
+    # 40 from the clock, which drives two gates (2 ps), then 15 through NAND or 10 through the inverter, 20 of set-up
+    assert alone.period_ps == pytest.approx(40 + 15 + 20 + 3 * 0.9 + 0.5 * 41, abs=1.0)
+    assert standing.period_ps == pytest.approx((40 + 10 + 20 + 3 * 0.9 + 0.5 * 41) / 2, abs=1.0)
+    assert routes["none"]["register to register"] == alone, "which was the worst of all before"
+
+
+@pytest.mark.parametrize("name", sorted(UNITS))
+def test_standing_registers_are_registers_of_the_unit(name: str) -> None:
+    unit = UNITS[name]
+    text = elaborate(name, unit.config(columns=1) if name == "fp16_unit" else unit.config(units=1, columns=1))
+    names = unit.standing(unit.config())
+    assert names and all(re.search(rf"^\s*reg (\[\d+:0\] )?{each};", text, re.MULTILINE) for each in names)
 
 
 @needs_sta

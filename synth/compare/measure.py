@@ -22,9 +22,11 @@ from synth.verilog import elaborate
 SEARCH = Search(recipes=tuple(recipe for recipe in RECIPES if "resized" in recipe.name and recipe.least_flops))
 """The recipes that made the smallest and the fastest netlists of either unit."""
 BRIEF = Search(recipes=SEARCH.recipes[:1], relaxed=())
-"""One netlist: what a unit of many lanes, or a reader in a hurry, has time for."""
+"""One netlist: what a reader in a hurry has time for."""
+FEW = Search(recipes=SEARCH.recipes, relaxed=())
+"""One netlist a recipe: what a unit of many lanes has time for."""
 MANY_LANES = 16
-"""Lanes from which one netlist is all that is made."""
+"""Lanes from which few netlists are made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +90,7 @@ def measure(candidate: Candidate, library: Library, *, quick: bool = False) -> M
     Raises UserError where Yosys or OpenSTA is missing.
     """
     verilog = text(candidate)
-    search = BRIEF if quick or candidate.lanes >= MANY_LANES else SEARCH
+    search = BRIEF if quick else FEW if candidate.lanes >= MANY_LANES else SEARCH
     standing = find_unit(candidate.unit).standing(mapped(candidate))
     gates = library.has_clock_gate
     report = synthesise(verilog, candidate.unit, library, search=search, clock_gates=gates, standing=standing)

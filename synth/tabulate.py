@@ -15,7 +15,8 @@ from synth.timing import NOT_MEASURED
 
 _CONDITIONS = (
     "Period: static timing, one ideal clock, input and output delay 0, no wires; inputs behind, outputs in front of "
-    "{driver}. Area: sum of the cells' areas as the Liberty file says (um2 by custom)."
+    "{driver}; of a whole unit, standing registers (those of the layer) have two cycles. Area: sum of the cells' areas "
+    "as the Liberty file says (um2 by custom)."
 )
 
 

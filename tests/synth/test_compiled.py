@@ -21,6 +21,8 @@ from synth.compiled.rows import whole_rows
 from synth.registry import unit as find_unit
 from synth.verilog import elaborate
 
+pytestmark = pytest.mark.whole
+
 NMPU = NmpuConfig(max_layer_shift=4, max_column_shift=3, batch_norm=True, units=2, columns=3)
 STALLS = ((0, 0), (64, 64), (160, 20), (20, 200))
 

@@ -17,6 +17,8 @@ from integration.studies.sweep.cluster import Cluster
 from integration.studies.sweep.engine import Tally, sweep
 from integration.studies.sweep.study import Study, parse
 
+pytestmark = pytest.mark.whole
+
 pytest.importorskip("distributed")
 
 HERE = Path(__file__).parent

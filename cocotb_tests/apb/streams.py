@@ -1,0 +1,118 @@
+"""The two streams of a unit behind its bus, beside whatever the bus does: words in, words out, compared digit by digit."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from itertools import cycle
+from typing import NamedTuple
+
+import cocotb
+import numpy as np
+from cocotb.triggers import RisingEdge
+from cocotb.utils import get_sim_time
+
+from cocotb_tests.checker import Mismatch
+from cocotb_tests.drivers import Driver, Handle, Monitor
+from cocotb_tests.ports import Ports
+from cocotb_tests.scenario import Stall
+
+PERIOD_NS = 10
+"""Period of the bench's clock."""
+
+
+def edge_number() -> int:
+    """Return the number of the rising edge that is now: of one clock, whoever asks."""
+    return int(get_sim_time("ns")) // PERIOD_NS
+
+
+class Word(NamedTuple):
+    """A word to send."""
+
+    packed: int
+    """At the input."""
+    digits: tuple[str, ...]
+    """At the output, one for each parameter set under which it may be accepted."""
+
+
+class Streams:
+    """Sends the words of `queue`, in order, and compares what comes out. `chosen` is the parameter set that is loaded."""
+
+    def __init__(self, dut: Handle, ports: Ports, rng: np.random.Generator) -> None:
+        self._dut, self._rng = dut, rng
+        self._edge = RisingEdge(dut.clk)
+        self._driver, self._monitor = Driver(dut, ports, rng), Monitor(dut)
+        self._source: Iterator[bool] = cycle([True])
+        self._sink: Iterator[bool] = cycle([True])
+        self.queue: deque[Word] = deque()
+        self.flight: deque[str] = deque()
+        self.chosen = 0
+        self.accepted = self.delivered = self.cycle = 0
+        self.edges: list[int] = []
+        """The edges at which words were taken, since it was last cleared."""
+        self.waited = 0
+        """Cycles in which a word was offered and not taken."""
+        self.error: Mismatch | None = None
+        cocotb.start_soon(self._run())
+
+    def stall(self, source: Stall, sink: Stall) -> None:
+        """Choose when either side takes part."""
+        self._source, self._sink = cycle(source.pattern(self._rng)), cycle(sink.pattern(self._rng))
+
+    def check(self) -> None:
+        """Raise what differed so far."""
+        if self.error is not None:
+            raise self.error
+
+    async def drain(self, patience: int = 20_000) -> None:
+        """Wait until every queued word came out."""
+        for _ in range(patience):
+            self.check()
+            if not self.queue and not self.flight:
+                return
+            await self._edge
+        raise Mismatch("progress", f"{len(self.queue)} words wait and {len(self.flight)} are in the unit")
+
+    def lose(self) -> None:
+        """Forget the words in the unit and in the queue: a reset fell."""
+        self.queue.clear()
+        self.flight.clear()
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                await self._cycle()
+        except Mismatch as mismatch:
+            self.error = mismatch
+
+    async def _cycle(self) -> None:
+        offering = self._driver._offering and bool(self.queue)
+        if not offering and self.queue and next(self._source):
+            self._driver.offer(self.queue[0].packed)
+            offering = True
+        elif not offering:
+            self._driver.rest()
+        self._monitor.take(next(self._sink))
+        await self._edge
+        self.cycle += 1
+        ready, valid, taking = self._driver.ready, self._monitor.valid, self._monitor.taking
+        if str(self._dut.rst.value) != "0":
+            return
+        if valid == "1":
+            if not self.flight or self._monitor.payload != self.flight[0]:
+                want = self.flight[0] if self.flight else "nothing"
+                raise Mismatch("payload", f"word {self.delivered} is {self._monitor.payload}, must be {want}")
+            if taking:
+                self.flight.popleft()
+                self.delivered += 1
+        elif valid != "0":
+            raise Mismatch("protocol", f"valid is {valid}")
+        if offering and ready == "1" and self.queue:
+            self.flight.append(self.queue.popleft().digits[self.chosen])
+            self.accepted += 1
+            self.edges.append(edge_number())
+            self._driver.rest()
+        elif ready not in ("0", "1"):
+            raise Mismatch("protocol", f"ready is {ready}")
+        else:
+            self.waited += offering

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cocotb
+
 from cocotb_tests.apb.checks import Checks, expect
-from cocotb_tests.apb.streams import edge_number
+from cocotb_tests.apb.streams import Word, edge_number
 from cocotb_tests.checker import Mismatch
 from cocotb_tests.contract import Stimulus
 from cocotb_tests.drivers import junk
 from cocotb_tests.scenario import Stall
+
+LEAD = 5
+"""Cycles by which the earliest clear comes before the word: more than a transfer takes."""
 
 
 async def busy(checks: Checks, words: int = 60) -> None:
@@ -96,14 +101,11 @@ async def clear_against_set(checks: Checks) -> None:
     streams, latency = checks.streams, checks.latency
     streams.stall(Stall.NEVER, Stall.NEVER)
     seen: set[bool] = set()
-    for delay in range(latency + word + 8):
+    for delay in range(LEAD + latency + word + 3):
         await _clear_all(checks)
-        start = streams.accepted
         streams.edges.clear()
-        streams.queue.extend(checks.words(stimulus))
-        while streams.accepted == start:
-            await checks.edge
-        first = streams.edges[0]
+        words = checks.words(stimulus)
+        sending = cocotb.start_soon(_send_later(checks, words))
         for _ in range(delay):
             await checks.edge
         address = checks.address("flags", column // 32)
@@ -111,13 +113,21 @@ async def clear_against_set(checks: Checks) -> None:
         await checks.bus.write(address, 1 << (column % 32))
         checks.bus.brisk = False
         decided = edge_number() - 1  # the reply is seen one edge behind the one at which the flags take the clear
+        await sending
         await streams.drain()
+        first = streams.edges[0]
         risen = first + word + latency - 1  # the edge at which the word enters the output register
         up = bool(await checks.read_flags() >> column & 1)
         expect(f"flag {column}, cleared {decided - risen} cycles behind its rise", up, decided <= risen)
         checks.bins["clear.same_cycle"] += decided == risen
         seen.add(up)
     expect("both outcomes were seen", len(seen), 2)
+
+
+async def _send_later(checks: Checks, words: list[Word]) -> None:
+    for _ in range(LEAD):
+        await checks.edge
+    checks.streams.queue.extend(words)
 
 
 async def _clear_all(checks: Checks) -> None:

@@ -13,7 +13,7 @@ from cocotb.triggers import RisingEdge
 from cocotb.utils import get_sim_time
 
 from cocotb_tests.checker import Mismatch
-from cocotb_tests.drivers import Driver, Handle, Monitor
+from cocotb_tests.drivers import Driver, Handle
 from cocotb_tests.ports import Ports
 from cocotb_tests.scenario import Stall
 
@@ -39,9 +39,9 @@ class Streams:
     """Sends the words of `queue`, in order, and compares what comes out. `chosen` is the parameter set that is loaded."""
 
     def __init__(self, dut: Handle, ports: Ports, rng: np.random.Generator) -> None:
-        self._dut, self._rng = dut, rng
-        self._edge = RisingEdge(dut.clk)
-        self._driver, self._monitor = Driver(dut, ports, rng), Monitor(dut)
+        self._rng, self._edge, self._rst = rng, RisingEdge(dut.clk), dut.rst
+        self._driver, self._offering = Driver(dut, ports, rng), False
+        self._payload, self._valid, self._ready = dut.o__payload, dut.o__valid, dut.o__ready
         self._source: Iterator[bool] = cycle([True])
         self._sink: Iterator[bool] = cycle([True])
         self.queue: deque[Word] = deque()
@@ -86,33 +86,35 @@ class Streams:
             self.error = mismatch
 
     async def _cycle(self) -> None:
-        offering = self._driver._offering and bool(self.queue)
-        if not offering and self.queue and next(self._source):
+        if not self._offering and self.queue and next(self._source):
             self._driver.offer(self.queue[0].packed)
-            offering = True
-        elif not offering:
-            self._driver.rest()
-        self._monitor.take(next(self._sink))
+            self._offering = True
+        taking = next(self._sink)
+        self._ready.value = int(taking)
         await self._edge
         self.cycle += 1
-        ready, valid, taking = self._driver.ready, self._monitor.valid, self._monitor.taking
-        if str(self._dut.rst.value) != "0":
+        ready, valid = self._driver.ready, str(self._valid.value)
+        if str(self._rst.value) != "0":
+            self._offering = False
+            self._driver.rest()
             return
         if valid == "1":
-            if not self.flight or self._monitor.payload != self.flight[0]:
+            digits = str(self._payload.value)
+            if not self.flight or digits != self.flight[0]:
                 want = self.flight[0] if self.flight else "nothing"
-                raise Mismatch("payload", f"word {self.delivered} is {self._monitor.payload}, must be {want}")
+                raise Mismatch("payload", f"word {self.delivered} is {digits}, must be {want}")
             if taking:
                 self.flight.popleft()
                 self.delivered += 1
         elif valid != "0":
             raise Mismatch("protocol", f"valid is {valid}")
-        if offering and ready == "1" and self.queue:
+        if self._offering and ready == "1":
             self.flight.append(self.queue.popleft().digits[self.chosen])
             self.accepted += 1
             self.edges.append(edge_number())
             self._driver.rest()
+            self._offering = False
         elif ready not in ("0", "1"):
             raise Mismatch("protocol", f"ready is {ready}")
         else:
-            self.waited += offering
+            self.waited += self._offering

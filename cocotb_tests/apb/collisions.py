@@ -81,8 +81,8 @@ async def shared(checks: Checks, vectors: int) -> None:
     await checks.streams.drain()
 
 
-def _saturating(checks: Checks) -> tuple[Stimulus, int, int]:
-    """Return a vector that saturates, one of its columns that does, and the word that column is in."""
+def _saturating(checks: Checks) -> tuple[Stimulus, int, int] | None:
+    """Return a vector that saturates, one of its columns that does, and the word that column is in; if there is any."""
     for _ in range(200):
         stimulus = checks.contract.random(checks.config, checks.rng, 8)
         flagged = checks.contract.answer(checks.config, stimulus).flagged
@@ -91,12 +91,18 @@ def _saturating(checks: Checks) -> tuple[Stimulus, int, int]:
                 column = int(checks.rng.choice(row.nonzero()[0]))
                 one = {name: values[vector : vector + 1] for name, values in stimulus.words.items()}
                 return replace(stimulus, words=one), column, column // checks.ports.units
-    raise Mismatch("bench", "no random vector saturates")
+    return None
 
 
 async def clear_against_set(checks: Checks) -> None:
-    """A clear in every cycle around the one in which the flag rises: earlier ones and that very one leave it up."""
-    stimulus, column, word = _saturating(checks)
+    """A clear in every cycle around the one in which the flag rises: earlier ones and that very one leave it up.
+
+    Left out, and no bin counted, where the configuration has no room to saturate.
+    """
+    found = _saturating(checks)
+    if found is None:
+        return
+    stimulus, column, word = found
     await checks.load(stimulus)
     streams, latency = checks.streams, checks.latency
     streams.stall(Stall.NEVER, Stall.NEVER)
@@ -138,12 +144,13 @@ async def _clear_all(checks: Checks) -> None:
 
 async def reset_inside(checks: Checks) -> None:
     """A reset in mid-stream, mid-transfer and under hold: words are lost, hold and flags go, parameters stay."""
-    stimulus, column, _ = _saturating(checks)
+    found = _saturating(checks)
+    stimulus = checks.contract.random(checks.config, checks.rng, 1) if found is None else found[0]
     await checks.load(stimulus)
     checks.streams.stall(Stall.NEVER, Stall.NEVER)
     checks.streams.queue.extend(checks.words(stimulus))
     await checks.streams.drain()
-    expect("flag", (await checks.read_flags()) >> column & 1, 1)
+    expect("flags", await checks.read_flags(), checks.flags(stimulus))
     checks.streams.stall(Stall.NEVER, Stall.OFTEN)
     checks.streams.queue.extend(checks.words(stimulus) * 4)
     for _ in range(3):

@@ -124,7 +124,9 @@ class Checks:
 
     async def refusals(self, most: int = 1024) -> None:
         """Nothing but the map is there; nothing but whole aligned words is written; what is refused changes nothing."""
-        there = {register.offset + n * register.stride for register in self.map.registers for n in range(register.count)}
+        there = {
+            register.offset + n * register.stride for register in self.map.registers for n in range(register.count)
+        }
         words = np.arange(0, self.map.size, 4)
         chosen = words if len(words) <= most else self.rng.choice(words, most, replace=False)
         for address in map(int, chosen):
@@ -157,8 +159,8 @@ class Checks:
 
     def flags(self, stimulus: Stimulus) -> int:
         """Return the flags that a stimulus raises, bit c is column c."""
-        raised = self.contract.answer(self.config, stimulus).flagged.any(axis=0)
-        return sum(1 << column for column, up in enumerate(raised) if up)
+        raised = np.flatnonzero(self.contract.answer(self.config, stimulus).flagged.any(axis=0))
+        return sum(1 << int(column) for column in raised)
 
     async def read_flags(self) -> int:
         """Return the flag registers joined."""
@@ -166,7 +168,7 @@ class Checks:
         return sum(word << (32 * n) for n, word in enumerate(found))
 
     async def end_to_end(self, batches: int, vectors: int) -> None:
-        """Parameters over the bus, words bit for bit against the golden model, flags as golden says, and their clear."""
+        """Parameters over the bus, words bit for bit against the golden model, flags as it says, and their clear."""
         for _ in range(batches):
             stimulus = self.contract.random(self.config, self.rng, vectors)
             await self.load(stimulus)

@@ -1,4 +1,4 @@
-"""What happens where bus and streams meet: writes while words are under way, hold, a clear in the cycle of a set, reset."""
+"""Where bus and streams meet: writes while words are under way, hold, a clear in the cycle of a set, reset."""
 
 from __future__ import annotations
 

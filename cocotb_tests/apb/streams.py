@@ -1,4 +1,4 @@
-"""The two streams of a unit behind its bus, beside whatever the bus does: words in, words out, compared digit by digit."""
+"""The two streams of a unit behind its bus, whatever the bus does meanwhile; what comes out is compared digit by digit."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Word(NamedTuple):
 
 
 class Streams:
-    """Sends the words of `queue`, in order, and compares what comes out. `chosen` is the parameter set that is loaded."""
+    """Sends the words of `queue`, in order; compares what comes out. `chosen` is the parameter set that is loaded."""
 
     def __init__(self, dut: Handle, ports: Ports, rng: np.random.Generator) -> None:
         self._rng, self._edge, self._rst = rng, RisingEdge(dut.clk), dut.rst
@@ -77,6 +77,8 @@ class Streams:
         """Forget the words in the unit and in the queue: a reset fell."""
         self.queue.clear()
         self.flight.clear()
+        self._offering = False
+        self._driver.rest()
 
     async def _run(self) -> None:
         try:

@@ -123,7 +123,12 @@ class RegisterMap:
         whole = (Bits(name="value", low=0, width=WORD),)
         return [
             Register(
-                name=name, offset=ALIGNED * n, access=Access.READ, meaning=meaning, fields=whole, value=value & 0xFFFFFFFF
+                name=name,
+                offset=ALIGNED * n,
+                access=Access.READ,
+                meaning=meaning,
+                fields=whole,
+                value=value & 0xFFFFFFFF,
             )
             for n, (name, (value, meaning)) in enumerate(facts.items())
         ]

@@ -11,7 +11,7 @@ from hdl.apb.registers import ALIGNED, WORD, Access, RegisterMap
 
 
 def signature(address_bits: int) -> wiring.Signature:
-    """Return the APB as its requester drives it, by the names of the specification without their P's clock and reset."""
+    """Return the APB as its requester drives it, by the names of the specification; clock and reset are the unit's."""
     requester = {
         "psel": Out(1),
         "penable": Out(1),

@@ -143,7 +143,7 @@ class Fp16Unit(wiring.Component):
 
 
 def create(config: Fp16Config, *, host: bool = False) -> Fp16Unit:
-    """Return the unit of a configuration, on request with a host's ports; refuses (UserError) more columns than one block can have."""
+    """Return the unit, on request with a host's ports; refuses (UserError) more columns than one block can have."""
     if config.columns > MAX_COLUMNS:
         raise UserError(f"columns = {config.columns}: one unit has at most {MAX_COLUMNS} columns")
     return Fp16Unit(config, host=host)

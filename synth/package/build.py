@@ -14,7 +14,10 @@ from synth.tables import Port, configuration, ports
 
 PERIOD_PS = 705.0
 """The clock that the constraints ask for where nothing else is asked, ps."""
-_DEFAULT = ", the default: the clock at which this\n# project states the area of one lane on ASAP7 (typical corner, static timing without wires)"
+_DEFAULT = (
+    ", the default: the clock at which this\n"
+    "# project states the area of one lane on ASAP7 (typical corner, static timing without wires)"
+)
 
 
 def package(name: str, config: Any, period_ps: float = PERIOD_PS) -> dict[str, str]:
@@ -30,18 +33,19 @@ def package(name: str, config: Any, period_ps: float = PERIOD_PS) -> dict[str, s
     if not 1 <= period_ps <= 1e9:
         raise UserError(f"a clock period of {period_ps:g} ps: allowed are 1 to 1e9")
     made = design(unit, config)
+    registers = made.registers
     wrappers = ["clock_gate"] + ["parameter_memory"] * bool(made.wrapped.memories)
     rtl = {f"{name}_{wrapper}.v": template(f"{wrapper}.v", UNIT=name) for wrapper in wrappers}
     rtl |= {f"{name}_core.v": made.core, f"{name}.v": made.plain, f"{name}_apb.v": made.bus}
-    plain, bus = ports(unit, config), bus_ports(unit, config, made.registers)
+    plain, bus = ports(unit, config), bus_ports(unit, config, registers)
     widths = {port.name: port.width for port in plain}
     facts = {
         "UNIT": name,
         "TITLE": unit.title,
         "VERSION": version("nmpu"),
         "RTL": "\n".join(f"      - {file}" for file in rtl),
-        "COLUMNS": config.columns,
-        "COUNT": made.registers.count,
+        "COLUMNS": registers.columns,
+        "COUNT": registers.count,
         "LATENCY": unit.latency(config),
         "IN": widths["i__payload"],
         "OUT": widths["o__payload"],
@@ -50,12 +54,12 @@ def package(name: str, config: Any, period_ps: float = PERIOD_PS) -> dict[str, s
         **rtl,
         f"{name}_checker.sv": template("checker.sv", **facts),
         f"{name}_bind.sv": template("bind.sv", **facts),
-        f"{name}_bench.sv": template("bench.sv", **facts, **_bench(made.registers)),
+        f"{name}_bench.sv": template("bench.sv", **facts, **_bench(registers)),
         f"{name}.f": "".join(f"{file}\n" for file in [*rtl, f"{name}_checker.sv"]),
         f"{name}.core": template("unit.core", **facts),
         f"{name}.sdc": _constraints(name, name, plain, period_ps),
         f"{name}_apb.sdc": _constraints(name, f"{name}_apb", bus, period_ps),
-        f"{name}_registers.h": c_header(unit, made.registers),
+        f"{name}_registers.h": c_header(unit, registers),
         "configuration.toml": "".join(f"{line}\n" for line in configuration(config)),
     }
     files["README.md"] = template("README.md", **facts, **_readme(made, plain, bus, period_ps))

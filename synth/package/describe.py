@@ -1,4 +1,4 @@
-"""What a package says of its ports and registers: Markdown tables and a C header, from the data that the hardware has."""
+"""What a package says of its ports and registers: Markdown tables and a C header, from what the hardware is made of."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def template(name: str, **values: object) -> str:
     return text
 
 
-class Outside(wiring.Component):
+class Outside(wiring.Component):  # type: ignore[misc]  # Amaranth ships no types
     """A component whose module stands in another file: an instance by name, with the ports of its Verilog."""
 
     def __init__(self, component: Any, name: str) -> None:
@@ -96,7 +96,8 @@ def design(unit: Unit, config: Any) -> Design:
         wrapped=wrapped,
         core=_generated(f"{core}: what {unit.name} and {top} have in common.") + verilog_of(wrapped.text, PASSES[-1:]),
         plain=_plain(unit, config, core),
-        bus=_generated(f"{top}: {unit.title} behind APB; README.md has the register map.") + verilog_of(bus.text, PASSES[-1:]),
+        bus=_generated(f"{top}: {unit.title} behind APB; README.md has the register map.")
+        + verilog_of(bus.text, PASSES[-1:]),
     )
 
 

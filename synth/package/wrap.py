@@ -108,6 +108,30 @@ def _modules(text: str) -> Iterator[tuple[str, bool]]:
     yield text[at:], False
 
 
+def _enabled(kind: str, body: str) -> tuple[str, str] | None:
+    """Return clock and enable of a flip-flop at the rising edge whose enable is 1 to take D; None for any other cell."""
+    if kind != "$dffe":
+        return None
+    has, ends = _parameters(body), _connections(body)
+    return (ends["CLK"], ends["EN"]) if has["EN_POLARITY"] == has["CLK_POLARITY"] == "1" else None
+
+
+def _clocks(module: str) -> dict[tuple[str, str], str]:
+    """Return the gated clocks that a module gets, by clock and enable."""
+    flops: dict[tuple[str, str], int] = defaultdict(int)
+    for _, kind, _, body in _CELL.findall(module):
+        if (ends := _enabled(kind, body)) is not None:
+            flops[ends] += int(_parameters(body)["WIDTH"])
+    chosen = [ends for ends, count in flops.items() if count >= LEAST_GATED]
+    return {ends: f"gated_clk_{number}" for number, ends in enumerate(chosen)}
+
+
+def _ungated(body: str, clock: str) -> str:
+    """Return the body of a flip-flop without its enable, at another clock."""
+    body = re.sub(r"^    (parameter \\EN_POLARITY|connect \\EN) .*\n", "", body, flags=re.MULTILINE)
+    return re.sub(r"^    connect \\CLK .*$", lambda _: f"    connect \\CLK \\{clock}", body, flags=re.MULTILINE)
+
+
 def wrap(text: str, *, gate: str, memory: str, lanes: int) -> Wrapped:
     """Replace enables by gated clocks and memories by instances in a design's RTLIL, which has only `$dff` and `$dffe`.
 
@@ -121,38 +145,28 @@ def wrap(text: str, *, gate: str, memory: str, lanes: int) -> Wrapped:
         if not is_module:
             pieces.append(piece)
             continue
-        widths = {
-            name: int(width or 1) for width, name in re.findall(r"^  wire (?:width (\d+) )?.*?([\\$]\S+)$", piece, re.M)
-        }
-        groups: dict[tuple[str, str], int] = defaultdict(int)
-        for _, kind, _, body in _CELL.findall(piece):
-            if kind == "$dffe" and _parameters(body)["EN_POLARITY"] == _parameters(body)["CLK_POLARITY"] == "1":
-                groups[_connections(body)["CLK"], _connections(body)["EN"]] += int(_parameters(body)["WIDTH"])
-        chosen = [group for group, flops in groups.items() if flops >= LEAST_GATED]
-        clocks = {group: f"gated_clk_{number}" for number, group in enumerate(chosen)}
-
-        def replaced(found: re.Match[str], clocks: dict[tuple[str, str], str] = clocks, widths: dict[str, int] = widths) -> str:
-            nonlocal gated, memories
+        wires = re.findall(r"^  wire (?:width (\d+) )?.*?([\\$]\S+)$", piece, re.MULTILINE)
+        widths = {name: int(width or 1) for width, name in wires}
+        clocks = _clocks(piece)
+        at, written = 0, []
+        for found in _CELL.finditer(piece):
             attributes, kind, name, body = found.groups()
+            written.append(piece[at : found.start()])
+            at = found.end()
+            ends = _enabled(kind, body)
             if kind == "$mem_v2":
                 memories += 1
-                return attributes + _memory(memory, name, body, widths, lanes)
-            ends = _connections(body)
-            clock = clocks.get((ends.get("CLK", ""), ends.get("EN", ""))) if kind == "$dffe" else None
-            if clock is None:
-                return found.group()
-            gated += int(_parameters(body)["WIDTH"])
-            body = re.sub(r"^    (parameter \\EN_POLARITY|connect \\EN) .*\n", "", body, flags=re.MULTILINE)
-            body = re.sub(r"^    connect \\CLK .*$", f"    connect \\\\CLK \\\\{clock}", body, flags=re.MULTILINE)
-            return f"{attributes}  cell $dff {name}\n{body}  end\n"
-
-        piece = _CELL.sub(replaced, piece)
-        wires, cells = "", ""
+                written.append(attributes + _memory(memory, name, body, widths, lanes))
+            elif ends is not None and ends in clocks:
+                gated += int(_parameters(body)["WIDTH"])
+                written.append(f"{attributes}  cell $dff {name}\n{_ungated(body, clocks[ends])}  end\n")
+            else:
+                written.append(found.group())
+        gates += len(clocks)
+        head, _, rest = "".join([*written, piece[at:]]).partition("\n")
+        added = "".join(f"  wire \\{clock}\n" for clock in clocks.values())
         for (clk, enable), clock in clocks.items():
-            gates += 1
-            wires += f"  wire \\{clock}\n"
-            ends = {"clk": clk, "enable": enable, "test_enable": "1'0", "gated": f"\\{clock}"}
-            cells += _instance(gate, f"gate_{clock.rpartition('_')[2]}", {}, ends)
-        head, _, rest = piece.partition("\n")
-        pieces.append(f"{head}\n{wires}{rest.removesuffix('end' + chr(10))}{cells}end\n")
+            ties = {"clk": clk, "enable": enable, "test_enable": "1'0", "gated": f"\\{clock}"}
+            added += _instance(gate, clock.replace("gated_clk", "gate"), {}, ties)
+        pieces.append(f"{head}\n{added}{rest}")
     return Wrapped(text="".join(pieces), gates=gates, gated=gated, memories=memories)

@@ -1,4 +1,4 @@
-"""The two streams of a unit behind its bus, whatever the bus does meanwhile; what comes out is compared digit by digit."""
+"""The two streams of a unit behind its bus, whatever the bus does meanwhile; words are compared digit by digit."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ class Nmpu(wiring.Component):
 
 
 def create(config: NmpuConfig, *, host: bool = False) -> Nmpu:
-    """Return the unit, on request with a host's ports; refuses (UserError) more lanes or columns than a block can have."""
+    """Return the unit, on request with a host's ports; refuses (UserError) what is too large for one block."""
     if config.units > MAX_UNITS or config.units * config.columns > MAX_COLUMNS:
         raise UserError(
             f"units = {config.units}, columns = {config.columns}: one unit has at most {MAX_UNITS} lanes and "

@@ -13,6 +13,7 @@ LEAST_GATED = 3
 """Flip-flops with one enable from which on they share a clock gate; fewer keep their enable."""
 
 _CELL = re.compile(r"^((?:  attribute .*\n)*)  cell (\S+) (\S+)\n((?:    .*\n)*)  end\n", re.MULTILINE)
+_END = "end\n"
 _SLICE = re.compile(r"\s*(?:(\\\S+|\$\S+)(?: \[(\d+)(?::(\d+))?\])?|(\d+)'([01xz]+))")
 
 
@@ -109,7 +110,7 @@ def _modules(text: str) -> Iterator[tuple[str, bool]]:
 
 
 def _enabled(kind: str, body: str) -> tuple[str, str] | None:
-    """Return clock and enable of a flip-flop at the rising edge whose enable is 1 to take D; None for any other cell."""
+    """Return clock and enable of a flip-flop at the rising edge that takes D where its enable is 1; else None."""
     if kind != "$dffe":
         return None
     has, ends = _parameters(body), _connections(body)
@@ -133,7 +134,7 @@ def _ungated(body: str, clock: str) -> str:
 
 
 def wrap(text: str, *, gate: str, memory: str, lanes: int) -> Wrapped:
-    """Replace enables by gated clocks and memories by instances in a design's RTLIL, which has only `$dff` and `$dffe`.
+    """Replace enables by gated clocks and memories by instances in RTLIL whose flip-flops are `$dff` and `$dffe`.
 
     `gate`, `memory`: the modules to instantiate; `lanes`: numbers side by side in a row of every memory. A gated
     flip-flop takes D at the rising edges at which its enable is 1, as before; all others keep the clock. A memory that
@@ -164,9 +165,10 @@ def wrap(text: str, *, gate: str, memory: str, lanes: int) -> Wrapped:
                 written.append(found.group())
         gates += len(clocks)
         head, _, rest = "".join([*written, piece[at:]]).partition("\n")
-        added = "".join(f"  wire \\{clock}\n" for clock in clocks.values())
+        named = "".join(f"  wire \\{clock}\n" for clock in clocks.values())
+        added = ""
         for (clk, enable), clock in clocks.items():
             ties = {"clk": clk, "enable": enable, "test_enable": "1'0", "gated": f"\\{clock}"}
             added += _instance(gate, clock.replace("gated_clk", "gate"), {}, ties)
-        pieces.append(f"{head}\n{added}{rest}")
+        pieces.append(f"{head}\n{named}{rest.removesuffix(_END)}{added}{_END}")
     return Wrapped(text="".join(pieces), gates=gates, gated=gated, memories=memories)

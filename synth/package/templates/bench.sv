@@ -103,6 +103,7 @@ module @UNIT@_bench;
       transfer(@FLAGS@ + 4 * n, 0, 0);
       check(found, 0, @FLAGS@ + 4 * n);
     end
+    failures = failures + check_i.violations + check_o.violations;
     if (failures == 0) $display("PASS");
     else $display("FAIL");
     $finish;

@@ -149,7 +149,7 @@ def wrap(text: str, *, gate: str, memory: str, lanes: int) -> Wrapped:
         wires = re.findall(r"^  wire (?:width (\d+) )?.*?([\\$]\S+)$", piece, re.MULTILINE)
         widths = {name: int(width or 1) for width, name in wires}
         clocks = _clocks(piece)
-        at, written = 0, []
+        at, written, added, named = 0, [], "", "".join(f"  wire \\{clock}\n" for clock in clocks.values())
         for found in _CELL.finditer(piece):
             attributes, kind, name, body = found.groups()
             written.append(piece[at : found.start()])
@@ -159,14 +159,18 @@ def wrap(text: str, *, gate: str, memory: str, lanes: int) -> Wrapped:
                 memories += 1
                 written.append(attributes + _memory(memory, name, body, widths, lanes))
             elif ends is not None and ends in clocks:
-                gated += int(_parameters(body)["WIDTH"])
+                width, output = int(_parameters(body)["WIDTH"]), _connections(body)["Q"]
+                gated += width
+                if " " in output:  # part of a wire: no variable is written at two clocks
+                    own = f"\\gated_q_{len(written)}"
+                    body = body.replace(f"connect \\Q {output}\n", f"connect \\Q {own}\n")
+                    named += f"  wire width {width} {own}\n"
+                    added += f"  connect {output} {own}\n"
                 written.append(f"{attributes}  cell $dff {name}\n{_ungated(body, clocks[ends])}  end\n")
             else:
                 written.append(found.group())
         gates += len(clocks)
         head, _, rest = "".join([*written, piece[at:]]).partition("\n")
-        named = "".join(f"  wire \\{clock}\n" for clock in clocks.values())
-        added = ""
         for (clk, enable), clock in clocks.items():
             ties = {"clk": clk, "enable": enable, "test_enable": "1'0", "gated": f"\\{clock}"}
             added += _instance(gate, clock.replace("gated_clk", "gate"), {}, ties)

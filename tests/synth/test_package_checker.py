@@ -11,6 +11,7 @@ from cocotb_tests.nmpu.ports import ports
 from cocotb_tests.planted import frame_faults, wrapper
 from golden_model.nmpu_config import NmpuConfig
 from synth.package.build import package
+from synth.package.design import template
 from synth.registry import unit
 
 CONFIG = NmpuConfig(input_bits=4, residual=False, units=2, columns=2)
@@ -141,5 +142,5 @@ def test_a_fault_of_the_surroundings_is_reported(simulate):
 
 
 def test_every_assertion_has_its_fault():
-    text = package("nmpu", CONFIG)["nmpu_checker.sv"]
+    text = template("checker.sv")
     assert set(re.findall(r"begin : (\w+) assert", text)) == set(SEEN.values()) | {"parameters_only_while_idle"}

@@ -36,10 +36,10 @@ class ApbUnit(wiring.Component):
     that does nothing: an address that is not aligned or not there; a write to what is only read; a write with any of
     pstrb 0; and, while the unit is not idle, parameters and layer registers. prdata is then 0.
 
-    The unit's word for word contract is kept: in the cycle of a parameter access no word is taken (`i.ready` falls for
-    it). `control.hold` keeps the next vector out, so that idle comes while the source goes on offering. Latency and
-    throughput of the streams are the unit's; `o.ready` to `i.ready` is a combinational path, as there. `rst` clears
-    hold and the state of the bus, and what it clears in the unit.
+    The unit's contract is kept: in the cycle of a parameter access no word is taken; `i.ready` falls for it, by a
+    combinational path from the address. `control.hold` keeps the next vector out, so that idle comes while the source
+    goes on offering. Latency and throughput of the streams are the unit's; `o.ready` to `i.ready` is a combinational
+    path, as there. `rst` clears hold and the state of the bus, and what it clears in the unit.
     """
 
     apb: Any

@@ -63,7 +63,11 @@ FAULTS = {
     "hold does nothing": ("apb", "(hold & host.first)", "0"),
     "any strobe is enough": ("apb", "apb.pstrb.all()", "apb.pstrb.any()"),
     "alignment is not looked at": ("apb", "there & ~apb.paddr[:2].any()", "there"),
-    "addresses above the parameters alias": ("apb", "inside & (column", "(apb.paddr >= of.parameters) & (column"),
+    "addresses between flags and parameters alias": (
+        "apb",
+        "inside & (column",
+        "(apb.paddr >= of.flags + 64) & (column",
+    ),
     "a column that is not there answers": ("apb", "(column < of.count) & ", ""),
     "a field that is not there answers": ("apb", " & (field < len(of.parameter_fields))", ""),
     "what is only read can be written": ("apb", "(Cat(fixed).any() & ~apb.pwrite)", "Cat(fixed).any()"),
@@ -107,7 +111,7 @@ def _faulty(source: str, right: str, wrong: str) -> types.ModuleType:
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_bench_sees_a_planted_fault(fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each of them, in a small unit of three lanes of two columns or so."""
+    """Each of them, in a unit of three lanes of five columns."""
     source, right, wrong = FAULTS[fault]
     faulty = _faulty(source, right, wrong)
     if source == "apb":

@@ -177,6 +177,8 @@ class Checks:
             self.streams.queue.extend(self.words(stimulus))
             await self.streams.drain()
             flags = self.flags(stimulus)
+            await self.bus.write(self.address("control"), 0xFFFFFFFE)  # no hold, and no flag that this might clear
+            await self.bus.refuse(self.address("flags"), 0xFFFFFFFF, ALL >> 1)
             expect("flags", await self.read_flags(), flags)
             await self.status(True, flags != 0)
             some = junk(self.rng, self.ports.count)

@@ -25,6 +25,7 @@ async def busy(checks: Checks, words: int = 60) -> None:
     checks.streams.queue.extend(checks.words(stimulus))
     while checks.streams.accepted == checks.streams.delivered:
         await checks.edge
+        checks.streams.check()
     while len(checks.streams.queue) > checks.ports.columns:
         name = checks.ports.parameters.names[int(checks.rng.integers(len(checks.ports.parameters.names)))]
         address = checks.address(name, int(checks.rng.integers(checks.ports.count)))
@@ -34,6 +35,7 @@ async def busy(checks: Checks, words: int = 60) -> None:
             await checks.bus.refuse(checks.address("layer"), junk(checks.rng, 32))
         await checks.status(False)
         checks.bins["busy"] += 1
+        checks.streams.check()
     await checks.streams.drain()
 
 
@@ -48,6 +50,7 @@ async def held(checks: Checks, vectors: int) -> None:
     streams.queue.extend(checks.words(first, second))
     while streams.accepted - start < vectors * columns // 3:
         await checks.edge
+        streams.check()
     await checks.bus.write(checks.address("control"), 1)
     while not await checks.bus.read(checks.address("status")) & 1:
         streams.check()

@@ -19,6 +19,8 @@ from cocotb_tests.scenario import Stall
 
 PERIOD_NS = 10
 """Period of the bench's clock."""
+PATIENCE = 12_000
+"""Cycles without a word taken or delivered after which the bench gives up: more than a load under hold needs."""
 
 
 def edge_number() -> int:
@@ -47,7 +49,7 @@ class Streams:
         self.queue: deque[Word] = deque()
         self.flight: deque[str] = deque()
         self.chosen = 0
-        self.accepted = self.delivered = self.cycle = 0
+        self.accepted = self.delivered = self.cycle = self._moved = 0
         self.edges: list[int] = []
         """The edges at which words were taken, since it was last cleared."""
         self.waited = 0
@@ -60,18 +62,18 @@ class Streams:
         self._source, self._sink = cycle(source.pattern(self._rng)), cycle(sink.pattern(self._rng))
 
     def check(self) -> None:
-        """Raise what differed so far."""
+        """Raise what differed so far, or that words wait and nothing moved for long; to be called in every loop."""
         if self.error is not None:
             raise self.error
+        if (self.queue or self.flight) and self.cycle - self._moved > PATIENCE:
+            raise Mismatch("progress", f"{len(self.queue)} words wait and {len(self.flight)} are in the unit")
 
-    async def drain(self, patience: int = 20_000) -> None:
+    async def drain(self) -> None:
         """Wait until every queued word came out."""
-        for _ in range(patience):
-            self.check()
-            if not self.queue and not self.flight:
-                return
+        self.check()
+        while self.queue or self.flight:
             await self._edge
-        raise Mismatch("progress", f"{len(self.queue)} words wait and {len(self.flight)} are in the unit")
+            self.check()
 
     def lose(self) -> None:
         """Forget the words in the unit and in the queue: a reset fell."""
@@ -107,12 +109,14 @@ class Streams:
                 raise Mismatch("payload", f"word {self.delivered} is {digits}, must be {want}")
             if taking:
                 self.flight.popleft()
+                self._moved = self.cycle
                 self.delivered += 1
         elif valid != "0":
             raise Mismatch("protocol", f"valid is {valid}")
         if self._offering and ready == "1":
             self.flight.append(self.queue.popleft().digits[self.chosen])
             self.accepted += 1
+            self._moved = self.cycle
             self.edges.append(edge_number())
             self._driver.rest()
             self._offering = False

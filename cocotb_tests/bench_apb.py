@@ -32,7 +32,7 @@ async def bus_and_streams(dut: Any) -> None:
         await checks.end_to_end(6, vectors)
         await collisions.busy(checks)
         await collisions.held(checks, max(9, 36 // checks.ports.columns))
-        await collisions.shared(checks, 40)
+        await collisions.shared(checks, max(8, 120 // checks.ports.columns))
         await collisions.clear_against_set(checks)
         await collisions.reset_inside(checks)
         checks.streams.check()

@@ -67,13 +67,13 @@ async def held(checks: Checks, vectors: int) -> None:
 
 
 async def shared(checks: Checks, vectors: int) -> None:
-    """The source offers words while parameters are read between vectors: the words wait a cycle and stay right."""
+    """Parameters are read in the pauses between vectors, which end when they end: a word waits a cycle, stays right."""
     stimulus = checks.contract.random(checks.config, checks.rng, vectors)
     await checks.load(stimulus)
-    checks.streams.stall(Stall.OFTEN, Stall.NEVER)
-    checks.streams.queue.extend(checks.words(stimulus))
+    checks.streams.stall(Stall.NEVER, Stall.NEVER)
+    feeding = cocotb.start_soon(_with_pauses(checks, checks.words(stimulus)))
     field = checks.ports.parameters.fields[-1]
-    while checks.streams.queue:
+    while not feeding.done():
         column = int(checks.rng.integers(checks.ports.count))
         reply = await checks.bus.transfer(checks.address(field.name, column))
         if not reply.error:
@@ -131,6 +131,18 @@ async def clear_against_set(checks: Checks) -> None:
         checks.bins["clear.same_cycle"] += decided == risen
         seen.add(up)
     expect("both outcomes were seen", len(seen), 2)
+
+
+async def _with_pauses(checks: Checks, words: list[Word]) -> None:
+    """Send vector after vector, each some cycles behind the one before, often long enough for the unit to be idle."""
+    columns = checks.ports.columns
+    for start in range(0, len(words), columns):
+        checks.streams.queue.extend(words[start : start + columns])
+        while checks.streams.queue:
+            await checks.edge
+            checks.streams.check()
+        for _ in range(int(checks.rng.integers(3 * checks.latency))):
+            await checks.edge
 
 
 async def _send_later(checks: Checks, words: list[Word]) -> None:

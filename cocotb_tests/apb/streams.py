@@ -97,6 +97,8 @@ class Streams:
         self._ready.value = int(taking)
         await self._edge
         self.cycle += 1
+        if not self.queue and not self.flight:
+            self._moved = self.cycle
         ready, valid = self._driver.ready, str(self._valid.value)
         if str(self._rst.value) != "0":
             self._offering = False

@@ -19,7 +19,7 @@ LEAD = 5
 
 async def busy(checks: Checks, words: int = 60) -> None:
     """While words stream, parameters and layer registers are refused, and every word stays right; the rest answers."""
-    stimulus = checks.contract.random(checks.config, checks.rng, -(-words // checks.ports.columns))
+    stimulus = checks.contract.random(checks.config, checks.rng, 1 - (-words // checks.ports.columns))
     await checks.load(stimulus)
     checks.streams.stall(Stall.NEVER, Stall.OFTEN)
     checks.streams.queue.extend(checks.words(stimulus))

@@ -139,8 +139,7 @@ async def _with_pauses(checks: Checks, words: list[Word]) -> None:
     for start in range(0, len(words), columns):
         checks.streams.queue.extend(words[start : start + columns])
         while checks.streams.queue:
-            await checks.edge
-            checks.streams.check()
+            await checks.edge  # whoever reads the registers meanwhile checks the streams
         for _ in range(int(checks.rng.integers(3 * checks.latency))):
             await checks.edge
 

@@ -20,6 +20,8 @@ from synth.package.design import registers
 from synth.package.wrap import bits, wrap
 from synth.registry import UNITS, unit
 
+pytestmark = pytest.mark.whole
+
 SMALL = NmpuConfig(partial_sum=False, residual=False, relu=False, units=1, columns=1)
 CONFIGS = {
     "every stage": ("nmpu", NmpuConfig(batch_norm=True, max_layer_shift=24, max_column_shift=7, units=3, columns=5)),

@@ -14,6 +14,8 @@ from synth.package.build import package
 from synth.package.design import template
 from synth.registry import unit
 
+pytestmark = pytest.mark.whole
+
 CONFIG = NmpuConfig(input_bits=4, residual=False, units=2, columns=2)
 PORTS = ports(CONFIG)
 OUT = PORTS.units * PORTS.output.bits

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import hdl.fp16_unit
@@ -24,8 +25,12 @@ class Unit:
     """Class of its configurations; the default one is built without arguments."""
     component: Callable[[Any], Any]
     """Configuration -> Amaranth component."""
+    hosted: Callable[[Any], Any]
+    """Configuration -> the same component with the ports of a host (`hdl.frame`), as it stands behind a bus."""
     members: Callable[[Any], dict[str, Any]]
     """Configuration -> members of the component's signature."""
+    identifier: int
+    """What software reads at the start of its register map: four ASCII letters."""
     stages: Callable[[Any], list[tuple[str, int, int]]]
     """Configuration -> name, step and latency of every stage, in the order of the data."""
     meanings: Mapping[str, str]
@@ -60,6 +65,8 @@ UNITS: dict[str, Unit] = {
             title="fixed-point near-memory processing unit",
             config=NmpuConfig,
             component=hdl.nmpu.create,
+            hosted=partial(hdl.nmpu.create, host=True),
+            identifier=int.from_bytes(b"NMPU", "big"),
             members=hdl.nmpu.members,
             stages=lambda config: hdl.nmpu.Schedule(config).table,
             meanings=hdl.nmpu.MEANINGS,
@@ -82,6 +89,8 @@ UNITS: dict[str, Unit] = {
             title="the binary16 unit that the NMPU replaces",
             config=Fp16Config,
             component=hdl.fp16_unit.create,
+            hosted=partial(hdl.fp16_unit.create, host=True),
+            identifier=int.from_bytes(b"FP16", "big"),
             members=hdl.fp16_unit.members,
             stages=lambda config: hdl.fp16_unit.Schedule(config).table,
             meanings=hdl.fp16_unit.MEANINGS,

@@ -9,6 +9,7 @@ from golden_model.errors import UserError
 from hdl.apb import RegisterMap
 from synth.package.describe import access_legend, bus_ports, c_header, port_table, register_table
 from synth.package.design import Design, design, template
+from synth.registry import Unit
 from synth.registry import unit as find_unit
 from synth.tables import Port, configuration, ports
 
@@ -57,8 +58,8 @@ def package(name: str, config: Any, period_ps: float = PERIOD_PS) -> dict[str, s
         f"{name}_bench.sv": template("bench.sv", **facts, **_bench(registers)),
         f"{name}.f": "".join(f"{file}\n" for file in [*rtl, f"{name}_checker.sv"]),
         f"{name}.core": template("unit.core", **facts),
-        f"{name}.sdc": _constraints(name, name, plain, period_ps),
-        f"{name}_apb.sdc": _constraints(name, f"{name}_apb", bus, period_ps),
+        f"{name}.sdc": _constraints(unit, config, name, plain, period_ps),
+        f"{name}_apb.sdc": _constraints(unit, config, f"{name}_apb", bus, period_ps),
         f"{name}_registers.h": c_header(unit, registers),
         "configuration.toml": "".join(f"{line}\n" for line in configuration(config)),
     }
@@ -66,15 +67,16 @@ def package(name: str, config: Any, period_ps: float = PERIOD_PS) -> dict[str, s
     return files
 
 
-def _constraints(unit: str, top: str, rows: list[Port], period_ps: float) -> str:
+def _constraints(unit: Unit, config: Any, top: str, rows: list[Port], period_ps: float) -> str:
     ends = {"input": "", "output": ""}
     for port in rows:
         if port.name != "clk":
             ends[port.direction] += f" {port.name}{'[*]' if port.width > 1 else ''}"
     return template(
         "constraints.sdc",
-        UNIT=unit,
+        UNIT=unit.name,
         TOP=top,
+        STANDING=" ".join(unit.standing(config)) or "none in this configuration",
         PERIOD=f"{period_ps:.1f}",
         MEANING=_DEFAULT if period_ps == PERIOD_PS else "",
         INPUTS=ends["input"].strip(),

@@ -153,6 +153,13 @@ def test_the_constraints_name_every_port_once(name):
         assert sorted([*named, "clk"]) == sorted(declared)
 
 
+@each
+def test_the_constraints_tell_which_registers_may_have_two_cycles(name):
+    top, config = CONFIGS[name]
+    told = " ".join(unit(top).standing(config)) or "none in this configuration"
+    assert f"#   {told}\n" in files(name)[f"{top}.sdc"]
+
+
 def test_the_period_is_the_users():
     given = package("nmpu", SMALL, 1250)
     assert "[expr 1250.0 / $picoseconds]" in given["nmpu_apb.sdc"] and "the default" not in given["nmpu.sdc"]

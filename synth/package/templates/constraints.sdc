@@ -4,6 +4,9 @@
 # It is no promise for this configuration or your cells: `nmpu synth @UNIT@ --liberty FILE` reports the period that a
 # mapped netlist reaches. These are its conditions: one ideal clock, input and output delay 0, so that ports count as
 # registers beyond them; it also drives every input by a small buffer of the library and loads every output with one.
+# There, registers that stand still before a word needs them have two cycles to all others but the flags:
+#   @STANDING@
+# Here they have one, as synthesis names them; a flow may add set_multicycle_path 2 -setup.
 # A flow adds its own uncertainty, transitions, driving cells and loads.
 #
 # Picoseconds in a time unit of the tool: 1000 where it counts ns, 1 where it counts ps (as with ASAP7's Liberty files).

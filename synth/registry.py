@@ -6,9 +6,11 @@ from typing import Any
 
 import hdl.fp16_unit
 import hdl.nmpu
+import hdl.scale_array
 from golden_model.errors import UserError
 from golden_model.fp16_unit import Fp16Config
 from golden_model.nmpu_config import Input, NmpuConfig
+from golden_model.scale_array.config import HCIM_A, HCIM_B, HCIM_WIDE, ScaleArrayConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,8 @@ class Unit:
     """What each port (`write.mask`), or field of a stream's lane (`i.first`), carries."""
     shown: Mapping[str, Any]
     """Configurations of the page's table of latencies, by title."""
+    interval: Callable[[Any], int] = lambda config: 1
+    """Configuration -> cycles from one accepted word to the next, without back pressure."""
 
     def latency(self, config: Any) -> int:
         """Return the cycles from an accepted word to its result, without back pressure."""
@@ -74,6 +78,17 @@ UNITS: dict[str, Unit] = {
                 "one cycle a multiply-add": Fp16Config(multiply_add_cycles=1),
                 "six cycles a multiply-add": Fp16Config(multiply_add_cycles=6),
             },
+        ),
+        Unit(
+            name="scale_array",
+            title="digital scale-factor array of HCiM",
+            config=ScaleArrayConfig,
+            component=hdl.scale_array.create,
+            members=hdl.scale_array.members,
+            stages=lambda config: hdl.scale_array.Schedule(config).table,
+            meanings=hdl.scale_array.MEANINGS,
+            shown={"A (default)": HCIM_A, "B": HCIM_B, "wide": HCIM_WIDE},
+            interval=lambda config: hdl.scale_array.Schedule(config).interval,
         ),
     )
 }

@@ -91,7 +91,7 @@ def test_the_header_is_the_configuration_and_the_ports(tmp_path, name):
 
 
 def test_mistakes_have_one_line():
-    with pytest.raises(UserError, match=r"unit 'npu': there are fp16_unit, nmpu"):
+    with pytest.raises(UserError, match=r"unit 'npu': there are fp16_unit, nmpu, scale_array"):
         unit("npu")
     with pytest.raises(UserError, match=r"nmpu is built from NmpuConfig, not from int"):
         elaborate("nmpu", 3)

@@ -32,7 +32,7 @@ def _configured(unit: str, config: Path | None, assignments: list[str] | None) -
 
 
 def elaborate(
-    unit: Annotated[str, typer.Argument(help="The unit: nmpu or fp16_unit.")],
+    unit: Annotated[str, typer.Argument(help="The unit: nmpu, fp16_unit or scale_array.")],
     config: Config = None,
     assignments: Assignments = None,
     output: Output = None,
@@ -49,7 +49,7 @@ def elaborate(
 
 
 def verify(
-    unit: Annotated[str, typer.Argument(help="The unit: nmpu or fp16_unit.")] = "nmpu",
+    unit: Annotated[str, typer.Argument(help="The unit: nmpu, fp16_unit or scale_array.")] = "nmpu",
     seed: Seed = 0,
     quick: Quick = False,
     waves: Annotated[MaybeFile, typer.Option("--waves", help="Leave the trace of one run in this file.")] = None,
@@ -77,7 +77,7 @@ class Target(Enum):
 
 
 def synth(
-    unit: Annotated[str, typer.Argument(help="The unit: nmpu or fp16_unit.")],
+    unit: Annotated[str, typer.Argument(help="The unit: nmpu, fp16_unit or scale_array.")],
     config: Config = None,
     assignments: Assignments = None,
     liberty: Annotated[
@@ -125,7 +125,7 @@ def synth(
 
 
 def prove(
-    unit: Annotated[str, typer.Argument(help="The unit: nmpu or fp16_unit.")] = "nmpu",
+    unit: Annotated[str, typer.Argument(help="The unit: nmpu, fp16_unit or scale_array.")] = "nmpu",
     config: Config = None,
     assignments: Assignments = None,
     quick: Quick = False,

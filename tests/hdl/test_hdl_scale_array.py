@@ -1,9 +1,11 @@
 """The scale-factor array in Amaranth's simulator beside the golden model: sums, flags, counters, cycles, stalls."""
 
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.sim import Simulator
 
 from golden_model.errors import UserError
@@ -11,6 +13,7 @@ from golden_model.scale_array import model
 from golden_model.scale_array.config import HCIM_A, HCIM_B, HCIM_WIDE, ScaleArrayConfig
 from golden_model.scale_array.image import to_rows
 from hdl.scale_array import Schedule, create
+from hdl.scale_array.column import chain
 
 CONFIGS = {
     "narrow, overflows": ScaleArrayConfig(columns=12, streams=5, scale_bits=2, sum_bits=4, counter_bits=6),
@@ -83,6 +86,27 @@ class Bench:
         sums = np.empty((len(codes), config.columns), np.int64)
         sums[:, order] = np.array(rows).reshape(len(codes), -1)
         return sums, accepted, left
+
+
+def test_the_chain_adds_and_subtracts_every_word() -> None:
+    """Six columns, a scale of three: every sum and scale, both ways, in one word and in two words of three columns."""
+    m = Module()
+    held, scale, subtract, split = (Signal(6), Signal(3), Signal(), Signal())
+    below = Cat(scale, Mux(split, scale, 0))
+    starts = [0, None, None, split, None, None]
+    total, _ = chain(m, held & below, ~(held | below), below, starts, [subtract] * 6)
+
+    async def process(ctx: Any) -> None:
+        for a, b, taking, halves in product(range(64), range(8), range(2), range(2)):
+            for signal, value in zip((held, scale, subtract, split), (a, b, taking, halves), strict=True):
+                ctx.set(signal, value)
+            step = -b if taking else b
+            apart = (a + step) % 8 + ((a // 8 + step) % 8) * 8
+            assert ctx.get(total) == (apart if halves else (a + step) % 64)
+
+    simulator = Simulator(m)
+    simulator.add_testbench(process)
+    simulator.run()
 
 
 @pytest.mark.parametrize("name", CONFIGS)

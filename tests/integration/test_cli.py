@@ -147,13 +147,13 @@ def test_mistakes_in_a_configuration_file(capsys: pytest.CaptureFixture[str], co
 
 
 def test_mistakes_in_elaborate_and_train(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "there are fp16_unit, nmpu" in refused(capsys, "elaborate", "nmpv")
+    assert "there are fp16_unit, nmpu, scale_array" in refused(capsys, "elaborate", "nmpv")
     Path("file").write_text("")
     assert "cannot" in refused(
         capsys, "elaborate", "nmpu", "--set", "units=1", "--set", "columns=1", "-o", "file/nmpu.v"
     )
     assert "resnet9s" in refused(capsys, "train", "--network", "resnet8")
-    assert "knows nmpu, fp16_unit" in refused(capsys, "verify", "adder")
+    assert "knows nmpu, fp16_unit, scale_array" in refused(capsys, "verify", "adder")
     assert "did you mean fp16_unit?" in refused(capsys, "verify", "fp16_unt")
 
 

@@ -125,7 +125,7 @@ def synth(
 
 
 def prove(
-    unit: Annotated[str, typer.Argument(help="The unit: nmpu, fp16_unit or scale_array.")] = "nmpu",
+    unit: Annotated[str, typer.Argument(help="The unit: nmpu or fp16_unit.")] = "nmpu",
     config: Config = None,
     assignments: Assignments = None,
     quick: Quick = False,
@@ -145,6 +145,8 @@ def prove(
     from synth.registry import unit as find_unit
 
     found = find_unit(unit)
+    if unit not in ("nmpu", "fp16_unit"):
+        raise UserError(f"unit {unit!r} has no proof: there are proofs of fp16_unit and nmpu; nmpu verify checks it")
     given = {"given": _configured(unit, config, assignments)} if config or assignments else None
     if unit == "nmpu":
         library = cells.read(liberty) if liberty else None

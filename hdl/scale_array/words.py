@@ -33,8 +33,11 @@ class Words:
 
     def lanes(self, name: str, columns: Any, row: Any, number: Any) -> Signal:
         """Return the bits, one a lane, of the columns that a slot works on; `columns` has one bit a column."""
-        own = Signal(self.config.words, name=f"{name}_row")
-        self.m.d.comb += own.eq(columns.word_select(row, self.config.words))
+        count, own = self.config.words, Signal(self.config.words, name=f"{name}_row")
+        chosen = columns[:count]
+        for r in range(1, self.config.scale_bits):
+            chosen = Mux(row == r, columns[r * count : (r + 1) * count], chosen)
+        self.m.d.comb += own.eq(chosen)
         return self.by_pass(name, number, self.config.lanes, lambda q: own[q :: self.config.passes])
 
     def columns(self, name: str, lanes: Any, row: Any, number: Any) -> Signal:
@@ -46,7 +49,8 @@ class Words:
 
         own = self.by_pass(f"{name}_row", number, words, spread)
         found = Signal(self.config.columns, name=name)
-        self.m.d.comb += found.eq(own << (row * words))
+        here = [(row == r).replicate(words) for r in range(self.config.scale_bits)]
+        self.m.d.comb += found.eq(Cat(own & each for each in here))
         return found
 
     def groups(self, name: str, lanes: Any, number: Any, *, lowest: bool = False) -> Signal:

@@ -35,7 +35,11 @@ ARRAYS = {
 }
 UNIT = {NmpuConfig: "nmpu", ScaleArrayConfig: "scale_array"}
 CONFIGS: dict[str, Any] = NMPUS | ARRAYS
-each = pytest.mark.parametrize("name", CONFIGS)
+LONG = ("scale array, wide",)
+"""Like A, and as large: read in `make regress`."""
+each = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in CONFIGS]
+)
 
 
 @cache

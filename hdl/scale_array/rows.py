@@ -13,7 +13,7 @@ class Rows:
     """Builds both memories into a module, each row in groups of `scale_bits` columns.
 
     Raising a row of scales and a row of sums together gives AND and NOR of their bits. `both`, `neither` and `scale`
-    are the latches for these and for the scale bit, one a column.
+    are the latches for these and for the scale bit, one signal a group of columns.
     """
 
     def __init__(self, m: Module, config: ScaleArrayConfig) -> None:
@@ -21,8 +21,10 @@ class Rows:
         row = data.ArrayLayout(unsigned(config.scale_bits), config.words)
         m.submodules.scale_rows = self._scales = memory.Memory(shape=row, depth=config.scale_rows, init=[])
         m.submodules.sum_rows = self._sums = memory.Memory(shape=row, depth=config.sum_bits, init=[])
-        names = ("bit_line_and", "bit_line_nor", "bit_line_scale")
-        self.both, self.neither, self.scale = (Signal(config.columns, name=name, reset_less=True) for name in names)
+        self.both, self.neither, self.scale = (
+            [Signal(config.scale_bits, name=f"bit_line_{name}_{g}", reset_less=True) for g in range(config.words)]
+            for name in ("and", "nor", "scale")
+        )
 
     def load(self, write: Any) -> None:
         """Place the port through which scales are written; a row that is not there takes nothing."""
@@ -58,5 +60,5 @@ class Rows:
             width = config.scale_bits
             a, b = sums[own] & held[g].replicate(width), scales[own] & connected[g].replicate(width)
             with m.If(enable & read[g]):
-                m.d.sync += [self.both[own].eq(a & b), self.neither[own].eq(~(a | b))]
-                m.d.sync += self.scale[own].eq(b & borrows[g].replicate(width))
+                m.d.sync += [self.both[g].eq(a & b), self.neither[g].eq(~(a | b))]
+                m.d.sync += self.scale[g].eq(b & borrows[g].replicate(width))

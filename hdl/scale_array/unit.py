@@ -107,33 +107,22 @@ class ScaleArray(wiring.Component):
 
     def _compute(self, m: Module, words: Words, rows: Rows, step: dict[str, Any]) -> tuple[Any, Any]:
         """Place the second step: the chain below the columns. Return the new row of sums and which lanes overflowed."""
-        config, width = self.config, self.config.scale_bits
+        config, spare = self.config, words.spare
         number, works, subtract = step["number"], step["works"], step["subtract"]
-        beyond = words.spare * width
-        starts, borrows = words.starts(number), words.unrolled("borrows", subtract & works, number)
-        places = range(config.columns + beyond)
+        borrows = words.unrolled("borrows", subtract & works, number)
         latches = (rows.both, rows.neither, rows.scale)
-        both, neither, scale = (Cat(latch, latch[:beyond]) for latch in latches)
-        total, differ = chain(
-            m,
-            both,
-            neither,
-            scale,
-            [None if place % width else starts[place // width] for place in places],
-            [borrows[place // width] for place in places],
-        )
+        both, neither, scale = ([*latch, *latch[:spare]] for latch in latches)
+        totals, differing = chain(m, both, neither, scale, words.starts(number), borrows)
 
         def lost(q: int) -> Any:
             """A sign that changes although signs alike were added, or unlike ones subtracted."""
-            ends = [width * (config.passes * lane + q) + config.sum_bits - 1 for lane in range(config.lanes)]
-            before, after = Cat(differ[end] for end in ends), Cat(total[end] for end in ends)
+            ends = [config.passes * (lane + 1) + q - 1 for lane in range(config.lanes)]
+            before, after = Cat(differing[end][-1] for end in ends), Cat(totals[end][-1] for end in ends)
             return works & (before ^ after) & ~(before ^ subtract)
 
-        folded = []
-        for g in range(words.spare):  # the columns that a wrapped word reaches in the passes behind theirs
-            own, wrapped = (total[start : start + width] for start in (g * width, config.columns + g * width))
-            folded.append(Mux(number > g, wrapped, own))
-        row = Cat(*folded, total[beyond : config.columns])
+        # The groups that a wrapped word reaches, in the passes behind theirs.
+        folded = [Mux(number > g, totals[config.words + g], totals[g]) for g in range(spare)]
+        row = Cat(*folded, *totals[spare : config.words])
         return row, words.by_pass("lane_overflows", number, config.lanes, lost)
 
     def _store(self, m: Module, words: Words, rows: Rows, step: dict[str, Any], total: Any, advance: Any) -> Any:

@@ -93,8 +93,9 @@ def test_the_chain_adds_and_subtracts_every_word() -> None:
     m = Module()
     held, scale, subtract, split = (Signal(6), Signal(3), Signal(), Signal())
     below = Cat(scale, Mux(split, scale, 0))
-    starts = [0, None, None, split, None, None]
-    total, _ = chain(m, held & below, ~(held | below), below, starts, [subtract] * 6)
+    latches = ([row[:3], row[3:]] for row in (held & below, ~(held | below), below))
+    totals, _ = chain(m, *latches, Cat(1, split), subtract.replicate(2))
+    total = Cat(totals)
 
     async def process(ctx: Any) -> None:
         for a, b, taking, halves in product(range(64), range(8), range(2), range(2)):

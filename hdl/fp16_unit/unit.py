@@ -47,10 +47,10 @@ class Fp16Unit(wiring.Component):
     flags: Signal
     idle: Signal
 
-    def __init__(self, config: Fp16Config) -> None:
+    def __init__(self, config: Fp16Config, *, host: bool = False) -> None:
         self.config = config
         self.schedule = Schedule(config)
-        super().__init__(members(config))
+        super().__init__(members(config, host=host))
 
     @property
     def latency(self) -> int:
@@ -142,8 +142,8 @@ class Fp16Unit(wiring.Component):
         return [Cat(word)], [lost]
 
 
-def create(config: Fp16Config) -> Fp16Unit:
-    """Return the unit of a configuration; refuses (UserError) more columns than one block can have."""
+def create(config: Fp16Config, *, host: bool = False) -> Fp16Unit:
+    """Return the unit, on request with a host's ports; refuses (UserError) more columns than one block can have."""
     if config.columns > MAX_COLUMNS:
         raise UserError(f"columns = {config.columns}: one unit has at most {MAX_COLUMNS} columns")
-    return Fp16Unit(config)
+    return Fp16Unit(config, host=host)

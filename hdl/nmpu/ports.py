@@ -51,8 +51,8 @@ def layer_fields(config: NmpuConfig) -> dict[str, Any]:
     return fields
 
 
-def members(config: NmpuConfig) -> dict[str, Any]:
-    """Return the members of the unit's signature; `clk` and `rst` come with the clock domain."""
+def members(config: NmpuConfig, *, host: bool = False) -> dict[str, Any]:
+    """Return the members of the unit's signature, on request with a host's; `clk`, `rst` come with the clock domain."""
     return frame.members(
         config.units,
         config.columns,
@@ -60,6 +60,7 @@ def members(config: NmpuConfig) -> dict[str, Any]:
         outputs=output_fields(config),
         parameters=parameter_fields(config),
         layer=layer_fields(config),
+        host=host,
     )
 
 

@@ -52,10 +52,10 @@ class Nmpu(wiring.Component):
     flags: Signal
     idle: Signal
 
-    def __init__(self, config: NmpuConfig) -> None:
+    def __init__(self, config: NmpuConfig, *, host: bool = False) -> None:
         self.config = config
         self.schedule = Schedule(config)
-        super().__init__(members(config))
+        super().__init__(members(config, host=host))
 
     @property
     def latency(self) -> int:
@@ -131,11 +131,11 @@ class Nmpu(wiring.Component):
         return lanes, saturated
 
 
-def create(config: NmpuConfig) -> Nmpu:
-    """Return the unit of a configuration; refuses (UserError) more lanes or columns than one block can have."""
+def create(config: NmpuConfig, *, host: bool = False) -> Nmpu:
+    """Return the unit, on request with a host's ports; refuses (UserError) what is too large for one block."""
     if config.units > MAX_UNITS or config.units * config.columns > MAX_COLUMNS:
         raise UserError(
             f"units = {config.units}, columns = {config.columns}: one unit has at most {MAX_UNITS} lanes and "
             f"{MAX_COLUMNS} columns in all; build several side by side"
         )
-    return Nmpu(config)
+    return Nmpu(config, host=host)

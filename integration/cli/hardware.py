@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from golden_model.errors import UserError
 from integration.cli.options import Json, MaybeFile, Output, Quick, Seed, write
 
 Config = Annotated[MaybeFile, typer.Option("--config", help="TOML file of the unit's configuration.")]
@@ -36,16 +37,42 @@ def elaborate(
     config: Config = None,
     assignments: Assignments = None,
     output: Output = None,
+    package: Annotated[
+        MaybeFile,
+        typer.Option(
+            "--package", help="Write a folder for a flow: Verilog, wrappers, bus, constraints, assertions, README."
+        ),
+    ] = None,
+    period: Annotated[
+        float | None, typer.Option("--period", help="The package's clock period, ps; 705 where none is given.")
+    ] = None,
 ) -> None:
-    """Write a unit's Verilog for synthesis: deterministic text, to standard output or a file."""
+    """Write a unit's Verilog for synthesis: deterministic text, to standard output or a file; or a whole package."""
     from synth.verilog import elaborate as to_verilog
 
+    if package is not None:
+        _write_package(unit, _configured(unit, config, assignments), package, period, output)
+        return
+    if period is not None:
+        raise UserError("--period is the clock of a package: --package DIR")
     text = to_verilog(unit, _configured(unit, config, assignments))
     if output is None:
         print(text, end="")
     else:
         write(output, text)
         print(f"{output}: {len(text.splitlines())} lines of Verilog, module {unit}")
+
+
+def _write_package(unit: str, configuration: Any, folder: Path, period: float | None, output: Path | None) -> None:
+    """Write the package of a unit."""
+    from integration.zoo.files import write_folder
+    from synth.package.build import PERIOD_PS, package
+
+    if output is not None:
+        raise UserError("--package writes a folder, --output a file: not both")
+    files = package(unit, configuration, PERIOD_PS if period is None else period)
+    write_folder(folder, files)
+    print(f"{folder}: {len(files)} files, tops {unit} and {unit}_apb; README.md says what they are")
 
 
 def verify(
@@ -94,7 +121,6 @@ def synth(
     json_file: Json = None,
 ) -> None:
     """Synthesise a unit: cells, area, flip-flops, logic depth, and the clock from static timing or place and route."""
-    from golden_model.errors import UserError
     from synth import tabulate
     from synth.fpga import Family, place
     from synth.generic import estimate
@@ -138,7 +164,6 @@ def prove(
     """Prove a unit for all inputs, every configuration of the regression; anything undecided is a failure."""
     from cocotb_tests.nmpu.configurations import CASES
     from golden_model.configuration import plain
-    from golden_model.errors import UserError
     from synth import liberty as cells
     from synth.prove import fp16
     from synth.prove import unit as nmpu

@@ -3,7 +3,7 @@
 import errno
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,6 +44,30 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all. Errors: as `atomic`."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_folder(folder: Path, texts: Mapping[str, str]) -> None:
+    """Write a folder of text files, whole or not at all; one that holds exactly these files is left as it is.
+
+    Errors: UserError where the folder holds anything else, is a file, or cannot be written.
+    """
+    wanted = {name: text.encode() for name, text in texts.items()}
+    try:
+        if folder.is_dir() and (found := list(folder.iterdir())):
+            if {each.name: each.is_file() and each.read_bytes() for each in found} == wanted:
+                return
+            raise UserError(f"{folder}: there is something else already; name a new folder")
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"{folder} is a file; name a new folder")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
+            made = Path(name) / "made"
+            made.mkdir()
+            for file, content in wanted.items():
+                (made / file).write_bytes(content)
+            os.replace(made, folder)  # an empty folder gives way
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror}; make room, or name another folder") from error
 
 
 def writable(path: Path) -> None:

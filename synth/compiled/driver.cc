@@ -33,38 +33,6 @@ template <size_t W> void put(VlWide<W> &port, const uint32_t *bits) { std::memcp
 template <class P> void put(P &port, const uint32_t *bits) {
   port = P(sizeof port > 4 ? uint64_t(bits[1]) << 32 | bits[0] : bits[0]);
 }
-
-struct Field {
-  uint32_t bits, sign;
-};
-
-// Fields of all lanes into the bits of a port, lane 0 and the first field lowest.
-void pack(int32_t *const *fields, const Field *of, size_t count, size_t lanes, size_t row, uint32_t *out) {
-  uint64_t held = 0;
-  unsigned fill = 0;
-  for (size_t lane = 0; lane < lanes; ++lane)
-    for (size_t n = 0; n < count; ++n) {
-      const uint64_t mask = (uint64_t(1) << of[n].bits) - 1;
-      held |= (uint64_t(uint32_t(fields[n][row * lanes + lane])) & mask) << fill;
-      fill += of[n].bits;
-      if (fill >= 32) *out++ = uint32_t(held), held >>= 32, fill -= 32;
-    }
-  if (fill) *out = uint32_t(held);
-}
-
-void unpack(const uint32_t *in, int32_t *const *fields, const Field *of, size_t count, size_t lanes, size_t row) {
-  uint64_t held = 0;
-  unsigned fill = 0;
-  for (size_t lane = 0; lane < lanes; ++lane)
-    for (size_t n = 0; n < count; ++n) {
-      const unsigned bits = of[n].bits;
-      if (fill < bits) held |= uint64_t(*in++) << fill, fill += 32;
-      const uint32_t value = uint32_t(held & ((uint64_t(1) << bits) - 1));
-      held >>= bits, fill -= bits;
-      const uint32_t top = of[n].sign ? uint32_t(1) << (bits - 1) : 0;
-      fields[n][row * lanes + lane] = int32_t((value ^ top) - top);
-    }
-}
 #endif
 
 constexpr size_t words_of(size_t bits) { return (bits + 31) / 32; }

@@ -92,16 +92,24 @@ class Harness:
             ("o", "take", "o_payload", self.units),
         ):
             fields = self.fields[kind]
-            table = ", ".join(f"{{{field.bits}, {int(field.signed)}}}" for field in fields) or "{0, 0}"
-            words = -(-lanes * sum(field.bits for field in fields) // 32)
-            call = f"pack(fields, of, {len(fields)}, {lanes}, row, bits);\n  put(PORT_{port}, bits);"
+            place, words = 0, [list[str]() for _ in range(-(-lanes * sum(field.bits for field in fields) // 32))]
+            taken = []
+            for lane in range(lanes):
+                for n, field in enumerate(fields):
+                    (word, shift), there = divmod(place, 32), _from(n, lane, lanes)
+                    place += field.bits
+                    low = f"bits[{word}] >> {shift}"
+                    words[word].append(f"({there} & {(1 << field.bits) - 1:#x}u) << {shift}")
+                    if shift + field.bits > 32:
+                        low += f" | bits[{word + 1}] << {32 - shift}"
+                        words[word + 1].append(f"({there} & {(1 << field.bits) - 1:#x}u) >> {32 - shift}")
+                    taken.append(f"  {there} = {_number(low, field)};")
+            lines = [f"  uint32_t bits[{len(words) + 1}];"]
             if kind == "o":
-                call = f"copy(PORT_{port}, bits, {words});\n  unpack(bits, fields, of, {len(fields)}, {lanes}, row);"
-            lines = [
-                f"  static const Field of[] = {{{table}}};",
-                f"  uint32_t bits[{words + 2}];",
-                f"  {call}",
-            ]
+                lines += [f"  copy(PORT_{port}, bits, {len(words)});", *taken]
+            else:
+                lines += [f"  bits[{n}] = {' | '.join(parts)};" for n, parts in enumerate(words)]
+                lines += [f"  put(PORT_{port}, bits);"]
             text += _function(name, lines if fields else [])
         return text
 
@@ -119,17 +127,22 @@ class Harness:
                 for lane in range(lanes)
             ]
             text += _function(name, lines)
-        lines = []
-        for n, field in enumerate(self.fields["o"]):
-            top = 1 << (field.bits - 1) if field.signed else 0
-            for lane in range(self.units):
-                value = f"(uint32_t(get(PORT_o_{field.name}_{lane})) ^ {top:#x}u) - {top:#x}u"
-                lines.append(f"  {_from(n, lane, self.units)} = int32_t({value});")
+        lines = [
+            f"  {_from(n, lane, self.units)} = {_number(f'get(PORT_o_{field.name}_{lane})', field)};"
+            for n, field in enumerate(self.fields["o"])
+            for lane in range(self.units)
+        ]
         return text + _function("take", lines)
 
 
 def _from(field: int, lane: int, lanes: int) -> str:
     return f"fields[{field}][row * {lanes} + {lane}]"
+
+
+def _number(bits: str, field: Field) -> str:
+    """Return the C++ number of a field that lies in the low bits of a uint32_t."""
+    top = 1 << (field.bits - 1) if field.signed else 0
+    return f"int32_t(((({bits}) & {(1 << field.bits) - 1:#x}u) ^ {top:#x}u) - {top:#x}u)"
 
 
 def _function(name: str, lines: list[str]) -> str:

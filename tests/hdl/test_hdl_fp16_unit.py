@@ -18,6 +18,8 @@ from hdl.fp16_unit import create
 from hdl.fp16_unit.ports import input_fields, layer_fields, output_fields, parameter_fields
 from tests.hdl.test_hdl_float16 import halves, real
 
+pytestmark = pytest.mark.whole
+
 COLUMNS = 3
 CONFIGS = {
     "counts": Fp16Config(columns=COLUMNS),

@@ -19,6 +19,8 @@ from integration.studies import command
 from integration.zoo import checkpoint
 from sim.presets import preset
 
+pytestmark = pytest.mark.whole
+
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

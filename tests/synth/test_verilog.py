@@ -18,6 +18,8 @@ from synth import tables
 from synth.registry import UNITS, unit
 from synth.verilog import elaborate
 
+pytestmark = pytest.mark.whole
+
 NMPUS = {
     "default": NmpuConfig(),
     "1x1": NmpuConfig(units=1, columns=1),

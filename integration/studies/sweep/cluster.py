@@ -32,7 +32,7 @@ class Cluster:
     """The scheduler's, as tcp://host:8786."""
     threads: int = 1
     """Threads of torch in each point."""
-    patience: float = 5.0
+    patience: float = 10.0
     """How long to wait for the scheduler, s."""
     patience_for_workers: float = 15.0
     """How long to wait for its first worker, s."""

@@ -19,6 +19,8 @@ from integration.studies.sweep.task import Row, code_of
 from integration.zoo import checkpoint, datasets
 from sim.presets import preset
 
+pytestmark = pytest.mark.whole
+
 SMALL = """
 task = "accuracy"
 seeds = 2

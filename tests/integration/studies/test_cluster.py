@@ -17,6 +17,8 @@ from integration.studies.sweep.cluster import Cluster
 from integration.studies.sweep.engine import Tally, sweep
 from integration.studies.sweep.study import Study, parse
 
+pytestmark = pytest.mark.whole
+
 pytest.importorskip("distributed")
 
 HERE = Path(__file__).parent
@@ -129,7 +131,7 @@ def test_a_scheduler_lost_in_the_middle(tmp_path: Path) -> None:
 
     try:
         with pytest.raises(UserError, match="is gone; the same command goes on"):
-            sweep(study(), tmp_path / "out", executor=Cluster(address=running.address, patience=2), progress=kill)
+            sweep(study(), tmp_path / "out", executor=Cluster(address=running.address, patience=10), progress=kill)
     finally:
         running.stop()
     tallies: list[int] = []
@@ -153,7 +155,11 @@ def test_no_scheduler_and_no_workers(
     running = Running(tmp_path, workers=0)
     try:
         with pytest.raises(UserError, match="has no workers; start some with `dask worker tcp://"):
-            sweep(study(), tmp_path / "out", executor=Cluster(address=running.address, patience_for_workers=0.5))
+            sweep(
+                study(),
+                tmp_path / "out",
+                executor=Cluster(address=running.address, patience=60, patience_for_workers=0.5),
+            )
     finally:
         running.stop()
     assert not (tmp_path / "out").exists()

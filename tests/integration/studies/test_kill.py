@@ -16,6 +16,8 @@ import pytest
 from golden_model.errors import UserError
 from integration.studies.sweep.store import Store, read_results
 
+pytestmark = pytest.mark.whole
+
 ROOT = Path(__file__).parents[3]
 STUDY = """
 task = "trivial_tasks:TRIVIAL"

@@ -16,6 +16,8 @@ from integration.studies.sweep.study import parse
 from integration.studies.sweep.task import Estimate, Row, code_of
 from integration.studies.sweep.task import find as find_task
 
+pytestmark = pytest.mark.whole
+
 COMMITTED = Path(__file__).parents[3] / "docs" / "results"
 
 

@@ -23,7 +23,7 @@ async def regression(dut: Any) -> None:
     unit = contract(job.unit)
     found = unit.case(job.case)
     config, outcome = found.config, Outcome()
-    watch = unit.ports(config).count <= WATCHED
+    watch = unit.ports(config).flags <= WATCHED
     bench = Testbench(dut, unit, config, latency=job.latency, seed=job.seed, watch=watch)
     words = found.words if job.words is None else job.words
     corners = found.corners if job.corners is None else job.corners

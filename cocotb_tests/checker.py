@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from cocotb_tests.contract import Contract, Stimulus
+from cocotb_tests.contract import Contract, Mask, Stimulus
 from cocotb_tests.ports import Integers
 
 UNKNOWN = "unknown"
@@ -37,7 +37,7 @@ class Expected:
     flags: int
     """The flags that it sets, bit c is column c."""
     cycle: int
-    """The cycle in which its input was accepted."""
+    """The cycle in which its input was accepted; of the n-th result of a vector, n - 1 cycles later."""
 
 
 class Checker:
@@ -50,7 +50,7 @@ class Checker:
         self.words = 0
         """Words delivered and found right."""
         names = self.ports.parameters.names
-        self.stored: dict[str, Integers] = {name: np.zeros(self.ports.count, np.int64) for name in names}
+        self.stored: dict[str, Integers] = {name: np.zeros(self.ports.entries, np.int64) for name in names}
         """The parameters that the unit must hold now."""
         self.layer: Mapping[str, int] = {}
         """The layer registers that it must hold now."""
@@ -60,6 +60,8 @@ class Checker:
         self._position = 0
         self._certain = 0
         self._possible = 0
+        self._gathered = 0
+        self._totals: Counter[str] = Counter()
 
     @property
     def columns(self) -> dict[str, Integers]:
@@ -82,27 +84,47 @@ class Checker:
         return self._position != 0
 
     def expectations(self, stimulus: Stimulus) -> list[tuple[str, int]]:
-        """Return what the words of a stimulus must become, and the flags that each sets, lane 0 in bit 0."""
-        answer = self.contract.answer(self.config, stimulus)
-        fields = {name: self.ports.lanes(answer.fields[name]) for name in self.ports.output.names}
-        packed = np.packbits(answer.flagged.reshape(-1, self.ports.units), axis=1, bitorder="little")
-        masks = [int.from_bytes(row.tobytes(), "little") for row in packed]
-        return list(zip(self.ports.output.text(fields), masks, strict=True))
+        """Return what the words of a stimulus must become, and the flags that each sets, lane 0 in bit 0.
 
-    def expect(self, expectations: list[tuple[str, int]]) -> None:
-        """Begin a batch."""
+        In a unit that collects, a vector's last word becomes all results, separated by spaces, and the others nothing.
+        """
+        answer = self.contract.answer(self.config, stimulus)
+        collected = self.ports.collected
+        if collected is not None:
+            results = {name: answer.fields[name].reshape(-1, collected.units) for name in self.ports.output.names}
+            text = self.ports.output.text(results)
+            groups = [" ".join(text[at : at + collected.words]) for at in range(0, len(text), collected.words)]
+            texts = [part for group in groups for part in [*[""] * (self.ports.columns - 1), group]]
+            return list(zip(texts, _masks(answer.flagged, self.ports.units), strict=True))
+        fields = {name: self.ports.lanes(answer.fields[name]) for name in self.ports.output.names}
+        return list(zip(self.ports.output.text(fields), _masks(answer.flagged, self.ports.units), strict=True))
+
+    def expect(self, expectations: list[tuple[str, int]], totals: Mapping[str, int] | None = None) -> None:
+        """Begin a batch; `totals` is what the activity counters must have gained at its end."""
         if self._flight or self._position:
             raise RuntimeError("a batch begins while words of another are in the unit")
         self._coming, self._next = expectations, 0
+        self._totals.update(totals or {})
 
     def accept(self, cycle: int) -> None:
         """Note that the unit took the next word."""
         digits, mask = self._coming[self._next]
         self._next += 1
-        mask <<= self._position * self.ports.units
+        collected = self.ports.collected
+        if collected is None:
+            mask <<= self._position * self.ports.units
         self._position = (self._position + 1) % self.ports.columns
         self._possible |= mask
-        self._flight.append(Expected(digits, mask, cycle))
+        if collected is None:
+            self._flight.append(Expected(digits, mask, cycle))
+            return
+        self._gathered |= mask
+        results = digits.split()
+        for number, each in enumerate(results, 1):
+            flags = self._gathered if number == len(results) else 0
+            self._flight.append(Expected(each, flags, cycle + number - 1))
+        if results:
+            self._gathered = 0
 
     def compare(self, digits: str) -> None:
         """Check a word at the output port, taken or not, against the oldest word in flight."""
@@ -141,18 +163,31 @@ class Checker:
                 f"flags are {raised:x}, must hold {self._certain:x} and nothing beyond {self._possible:x} (hex)",
             )
 
+    def totals(self, digits: str) -> None:
+        """Check the activity counters while nothing is in flight."""
+        if self.ports.collected is None:
+            return
+        fields = self.ports.collected.totals
+        expected = {field.name: self._totals[field.name] % (1 << field.bits) for field in fields.fields}
+        found = fields.unpack(digits)[0]
+        if found != expected:
+            kind = "activity" if set(digits) <= {"0", "1"} else UNKNOWN
+            raise Mismatch(kind, f"the counters are {found}, the golden model says {expected}")
+
     def write_column(self, column: int, fields: dict[str, int]) -> None:
-        """Note a write to a column; it clears the column's flag whatever the mask."""
+        """Note a write to an entry of the store; it clears its flags whatever the mask."""
         for name, code in fields.items():
             self.stored[name][column] = code
-        others = self._certain & ~(1 << column)
-        self.bins["flag.cleared_by_write"] += self._certain >> column & 1
+        own = self.ports.cleared(column)
+        others = self._certain & ~own
+        self.bins["flag.cleared_by_write"] += self._certain & own != 0
         self.bins["flag.kept_by_other_write"] += others != 0
         self._certain = self._possible = others
 
     def write_layer(self, layer: Mapping[str, int]) -> None:
-        """Note a write to the layer registers; it clears every flag."""
+        """Note a write to the layer registers; it clears every flag and counter."""
         self.bins["flag.cleared_by_layer"] += self._certain != 0
+        self._totals.clear()
         self.layer = layer
         self._certain = self._possible = 0
 
@@ -162,9 +197,16 @@ class Checker:
         self.bins["reset.mid_vector"] += self.mid_vector
         self.bins["reset.flags_up"] += self._certain != 0
         self._flight.clear()
-        self._position = 0
+        self._totals.clear()
+        self._position = self._gathered = 0
         self._certain = self._possible = 0
 
     def cover(self, stimulus: Stimulus) -> None:
         """Count the bins of a stimulus whose words all came out right."""
         self.bins.update(self.contract.count(self.config, stimulus))
+
+
+def _masks(flagged: Mask, units: int) -> list[int]:
+    """Return the flags that each word sets, lane 0 in bit 0."""
+    packed = np.packbits(flagged.reshape(-1, units), axis=1, bitorder="little")
+    return [int.from_bytes(row.tobytes(), "little") for row in packed]

@@ -158,6 +158,8 @@ class Contract:
     """Configuration -> the faults at its ports, those of `cocotb_tests.planted.frame_faults` included."""
     targets: tuple[Target, ...]
     """What gets drawn faults."""
+    totals: Callable[[Any, Stimulus], Mapping[str, int]] | None = None
+    """What the activity counters of a unit that has some gain over whole vectors."""
 
     def case(self, name: str) -> Case:
         """Return the case of a name."""

@@ -56,9 +56,10 @@ class Driver:
 class Monitor:
     """Watches the output stream, the flags and `idle`, and decides when words are taken."""
 
-    def __init__(self, dut: Handle) -> None:
+    def __init__(self, dut: Handle, ports: Ports) -> None:
         self._payload, self._valid, self._ready = dut.o__payload, dut.o__valid, dut.o__ready
         self._flags, self._idle = dut.flags, dut.idle
+        self._totals: Handle | None = dut.activity if ports.collected else None
         self.taking = False
         self._ready.value = 0
 
@@ -84,6 +85,11 @@ class Monitor:
         return str(self._flags.value)
 
     @property
+    def totals(self) -> str:
+        """Return the activity counters, binary digits; an empty text where there are none."""
+        return "" if self._totals is None else str(self._totals.value)
+
+    @property
     def idle(self) -> str:
         """Return whether the unit says that parameters may be written."""
         return str(self._idle.value)
@@ -95,9 +101,9 @@ class Loader:
     def __init__(self, dut: Handle, ports: Ports, rng: np.random.Generator) -> None:
         self.columns: Struct = ports.parameters
         self.layer: Struct = ports.layer
-        self._count = ports.count
+        self._count = ports.entries
         self._rng = rng
-        self._enable, self._column = dut.write__en, dut.write__column
+        self._enable, self._column = dut.write__en, getattr(dut, f"write__{ports.address}")
         self._mask, self._data = dut.write__mask, dut.write__data
         self._layer_enable = dut.layer__en
         self._layer_data: Handle | None = dut.layer__data if self.layer.fields else None

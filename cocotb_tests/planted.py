@@ -84,15 +84,19 @@ def frame_faults(ports: Ports) -> list[Planted]:
     fields = len(ports.parameters.fields)
     mask = "{" + ", ".join(f"write__mask[{index}]" for index in range(fields)) + "}"
     ones = f"{{{fields}{{1'b1}}}}"
-    pairs = ", ".join(f"flags_s[{column ^ 1}]" for column in reversed(range(ports.count)))
-    turned = ", ".join(f"write__column[{bit}]" for bit in range((ports.count - 1).bit_length()))
-    if ports.count < 4 or ports.count % 2 or ports.columns < 2:
+    address = f"write__{ports.address}"
+    inside = 3 if ports.collected is None else 2  # words in the unit, ready for another
+    pairs = ", ".join(f"flags_s[{column ^ 1}]" for column in reversed(range(ports.flags)))
+    turned = ", ".join(f"{address}[{bit}]" for bit in range((ports.entries - 1).bit_length()))
+    if ports.flags < 4 or ports.flags % 2 or ports.columns < 2:
         raise ValueError(f"{ports.units} x {ports.columns} columns do not show every fault")
     found = [
         Planted(name="a long stall drops the word at the output", inputs=(("o__ready", "o__ready | (waited == 2)"),)),
         Planted(name="the word changes while it waits", outputs=(("o__payload", "o__payload_s ^ (waited == 3)"),)),
         Planted(name="valid is withdrawn under a stall", outputs=(("o__valid", "o__valid_s & (waited != 2)"),)),
-        Planted(name="a word is taken and not acknowledged", outputs=(("i__ready", "i__ready_s & (flying != 3)"),)),
+        Planted(
+            name="a word is taken and not acknowledged", outputs=(("i__ready", f"i__ready_s & (flying != {inside})"),)
+        ),
         Planted(name="an idle cycle enters as a word", inputs=(("i__valid", "1'b1"),)),
         Planted(
             name="ready falls every other cycle",
@@ -129,11 +133,11 @@ def frame_faults(ports: Ports) -> list[Planted]:
         ),
         Planted(name="every cycle writes a column", inputs=(("write__en", "1'b1"),)),
         Planted(name="every cycle writes the layer registers", inputs=(("layer__en", "1'b1"),)),
-        Planted(name="column number transposed", inputs=(("write__column", f"{{{turned}}}"),)),
+        Planted(name="column number transposed", inputs=((address, f"{{{turned}}}"),)),
         Planted(name="idle forgets the word number", outputs=(("idle", "flying == 0"),)),
         Planted(name="idle forgets the words inside", outputs=(("idle", "taken == 0"),)),
     ]
-    if ports.units == 2:
+    if ports.units == 2 and ports.collected is None:
         into, out = ports.input.bits, ports.output.bits
         low, high = f"i__payload[{into - 1}:0]", f"i__payload[{2 * into - 1}:{into}]"
         out_low, out_high = f"o__payload_s[{out - 1}:0]", f"o__payload_s[{2 * out - 1}:{out}]"
@@ -152,7 +156,7 @@ def wrapper(unit: str, ports: Ports, text: str, faults: list[Planted]) -> str:
         "i__payload": ports.units * ports.input.bits,
         "o__ready": 1,
         "write__en": 1,
-        "write__column": max(1, (ports.count - 1).bit_length()),
+        f"write__{ports.address}": max(1, (ports.entries - 1).bit_length()),
         "write__mask": len(ports.parameters.fields),
         "write__data": ports.parameters.bits,
         "layer__en": 1,
@@ -161,10 +165,12 @@ def wrapper(unit: str, ports: Ports, text: str, faults: list[Planted]) -> str:
     outputs = {
         "i__ready": 1,
         "o__valid": 1,
-        "o__payload": ports.units * ports.output.bits,
-        "flags": ports.count,
+        "o__payload": ports.results * ports.output.bits,
+        "flags": ports.flags,
         "idle": 1,
     }
+    if ports.collected is not None:
+        outputs["activity"] = ports.collected.totals.bits
     select = len(faults).bit_length()
     lines = [
         f"module {unit}(clk, mutsel, {', '.join([*inputs, *outputs])});",
@@ -175,7 +181,7 @@ def wrapper(unit: str, ports: Ports, text: str, faults: list[Planted]) -> str:
         f"  output [{bits - 1}:0] {name}; wire [{bits - 1}:0] {name}_s; reg [{bits - 1}:0] {name};"
         for name, bits in outputs.items()
     ]
-    lines.append(STATE.format(flags=ports.count - 1, columns=ports.columns))
+    lines.append(STATE.format(flags=ports.flags - 1, columns=ports.columns))
     lines.append("  always @* begin")
     lines += [f"    {name}_d = {name};" for name in inputs] + [f"    {name} = {name}_s;" for name in outputs]
     lines.append("    case (mutsel)")

@@ -96,8 +96,28 @@ class Struct:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Collected:
+    """What is different in a unit that takes all words of a vector, one lane a column, before any result leaves.
+
+    An answer's fields then are arrays (vectors, words * units) of these; what is streamed, and which elements raise
+    flags, stay (vectors, units * columns) of the ports. Parameters have one entry a row of the store.
+    """
+
+    interval: int
+    """Cycles from one accepted word to the next, without back pressure."""
+    units: int
+    """Lanes of a word of results."""
+    words: int
+    """Words of results of a vector; they leave behind its last word, one a cycle."""
+    owners: tuple[int, ...]
+    """By row of the parameter store: the columns whose flags a write to it clears, bit c is column c."""
+    totals: Struct
+    """Fields of the port `activity`, counters that wrap."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """The port fields of one configuration of a unit that stands in `hdl.frame`."""
+    """The port fields of one configuration of a unit with the ports of `hdl.frame`, or nearly those."""
 
     units: int
     """Lanes side by side."""
@@ -111,6 +131,37 @@ class Ports:
     """One column's parameters."""
     layer: Struct
     """The layer registers."""
+    collected: Collected | None = None
+    """None where each word has a result of its own, one a cycle, and the store has an entry a column."""
+
+    @property
+    def entries(self) -> int:
+        """Return the entries of the parameter store: columns, or rows."""
+        return len(self.collected.owners) if self.collected else self.count
+
+    @property
+    def address(self) -> str:
+        """Return what the write port calls an entry."""
+        return "row" if self.collected else "column"
+
+    @property
+    def flags(self) -> int:
+        """Return the flags."""
+        return self.units if self.collected else self.count
+
+    @property
+    def interval(self) -> int:
+        """Return the cycles from one accepted word to the next, without back pressure."""
+        return self.collected.interval if self.collected else 1
+
+    @property
+    def results(self) -> int:
+        """Return the lanes of a word of results."""
+        return self.collected.units if self.collected else self.units
+
+    def cleared(self, entry: int) -> int:
+        """Return the flags that a write to an entry clears."""
+        return self.collected.owners[entry] if self.collected else 1 << entry
 
     @property
     def count(self) -> int:

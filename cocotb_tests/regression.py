@@ -131,7 +131,7 @@ def run_design(
         name=design.case.name,
         words=outcome.words,
         corners=outcome.corners,
-        codes=(outcome.words + outcome.corners) * contract(design.unit).ports(design.case.config).units,
+        codes=(outcome.words + outcome.corners) * contract(design.unit).ports(design.case.config).results,
         cycles=outcome.cycles,
         stalls=sum(outcome.bins.get(name, 0) for name in STALLS),
         loads=outcome.loads,

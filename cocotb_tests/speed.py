@@ -44,7 +44,7 @@ def measure(unit: str, name: str, words: int = 4096, seed: int = 0) -> Speed:
         outcome = simulate(compiled, "bench_speed", job, top=unit)
     if outcome.mismatches:
         raise RuntimeError(f"{name}: {outcome.mismatches[0]}")
-    codes = outcome.words * contract(unit).ports(design.case.config).units / outcome.streaming
+    codes = outcome.words * contract(unit).ports(design.case.config).results / outcome.streaming
     return Speed(unit=unit, case=name, words=outcome.words, seconds=outcome.streaming, codes=codes)
 
 

@@ -17,13 +17,15 @@ import synth.package.design
 from cocotb_tests.icarus import missing
 from cocotb_tests.package import run_bus, run_packaged
 from cocotb_tests.units import CONTRACTS
+from synth.registry import UNITS
 
 pytestmark = [
     pytest.mark.simulator,
     pytest.mark.skipif(missing() is not None, reason=str(missing())),
 ]
 
-EVERY = [(known.unit, entry.name) for known in CONTRACTS.values() for entry in known.cases]
+PACKAGED = [known for known in CONTRACTS.values() if UNITS[known.unit].hosted]
+EVERY = [(known.unit, entry.name) for known in PACKAGED for entry in known.cases]
 SOON = [("nmpu", "single_1x1"), ("nmpu", "every_stage_2x2")]
 """What every run of the tests shows: registers and memories as parameter stores. The rest is `slow`."""
 BINS = {"fact", "status", "read_back", "hole", "refused", "load", "words", "busy", "held", "shared.read", "reset"}

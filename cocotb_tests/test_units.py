@@ -26,9 +26,23 @@ def summary(unit: str) -> Summary:
     return verify(unit)
 
 
-CASES = [pytest.param(known.unit, entry.name) for known in CONTRACTS.values() for entry in known.cases]
+LONG = ("scale_array",)
+"""Units whose whole regression takes minutes: `make regress` runs it, every day has the quick one."""
+
+
+def marks(unit: str) -> list[pytest.MarkDecorator]:
+    """Return what a test of a unit's whole regression is marked with."""
+    return [pytest.mark.slow] if unit in LONG else []
+
+
+UNITS = [pytest.param(unit, marks=marks(unit)) for unit in CONTRACTS]
+CASES = [
+    pytest.param(known.unit, entry.name, marks=marks(known.unit))
+    for known in CONTRACTS.values()
+    for entry in known.cases
+]
 POINTS = [
-    pytest.param(known.unit, point, id=f"{known.unit}: {point.feature}: {point.corner}")
+    pytest.param(known.unit, point, id=f"{known.unit}: {point.feature}: {point.corner}", marks=marks(known.unit))
     for known in CONTRACTS.values()
     for point in known.points
 ]
@@ -48,14 +62,21 @@ def test_point_of_the_plan_is_met(unit: str, point: Point) -> None:
     assert point not in contract(unit).unmet(summary(unit).bins)
 
 
-@pytest.mark.parametrize("unit", CONTRACTS)
+@pytest.mark.parametrize("unit", LONG)
+def test_quick_run_matches_the_golden_model(unit: str) -> None:
+    """Some configurations, fewer words, every check on."""
+    summary = verify(unit, quick=True)
+    assert summary.passed and all(row.words > 300 and row.corners > 0 and row.resets > 0 for row in summary.rows)
+
+
+@pytest.mark.parametrize("unit", UNITS)
 def test_nothing_is_counted_that_the_plan_does_not_ask_for(unit: str) -> None:
     """A bin without a point of the plan is a corner that nobody would miss."""
     asked = {name for point in contract(unit).points for name in point.bins}
     assert set(summary(unit).bins) <= asked
 
 
-@pytest.mark.parametrize("unit", CONTRACTS)
+@pytest.mark.parametrize("unit", UNITS)
 def test_regression_is_as_large_as_stated(unit: str) -> None:
     """10,000 random words in all."""
     assert sum(row.words for row in summary(unit).rows) >= 10_000
@@ -88,7 +109,7 @@ def test_trace_that_cannot_be_is_refused(tmp_path: Path, name: str) -> None:
 
 def test_unknown_unit_is_refused() -> None:
     """With the units that there are, and the one that was meant."""
-    with pytest.raises(UserError, match=r"^unit 'adder': the regression knows nmpu, fp16_unit$"):
+    with pytest.raises(UserError, match=r"^unit 'adder': the regression knows nmpu, fp16_unit, scale_array$"):
         verify("adder", quick=True)
     with pytest.raises(UserError, match=r"^unit 'fp16_unti': .*, did you mean fp16_unit\?$"):
         verify("fp16_unti", quick=True)

@@ -36,6 +36,8 @@ class Prepared(NamedTuple):
     """At the input."""
     expectations: list[tuple[str, int]]
     """At the output, with the flags that each word sets."""
+    totals: Mapping[str, int]
+    """What the activity counters gain, where there are any."""
 
 
 class Testbench:
@@ -64,8 +66,9 @@ class Testbench:
         self.checker = Checker(contract, config)
         self.bins = self.checker.bins
         self.driver = Driver(dut, self.ports, self.rng)
-        self.monitor = Monitor(dut)
+        self.monitor = Monitor(dut, self.ports)
         self.loader = Loader(dut, self.ports, self.rng)
+        self._busy = 0
         self._rst, self._clk, self._edge = dut.rst, dut.clk, RisingEdge(dut.clk)
         self.cycle = 0
         self.streaming = 0.0
@@ -86,6 +89,7 @@ class Testbench:
         self._rst.value = 1
         await self._tick()
         self.checker.reset()
+        self._busy = 0
         for _ in range(cycles - 1):
             await self._tick()
             self._still()
@@ -100,9 +104,10 @@ class Testbench:
             raise Mismatch("protocol", "valid is high and no word is in the unit")
         self._ready(self.driver.ready, False)
         self.checker.state(self.monitor.flags, self.monitor.idle)
+        self.checker.totals(self.monitor.totals)
 
     def _ready(self, ready: str, pressed: bool) -> None:
-        """Check that ready falls only under back pressure."""
+        """Check that ready falls only under back pressure, or while a word takes its cycles."""
         if ready != "1" and not (ready == "0" and pressed):
             raise Mismatch("protocol", f"ready is {ready} without back pressure")
 
@@ -112,7 +117,9 @@ class Testbench:
         if scenario.load is Load.KEEP:
             stimulus = replace(stimulus, columns=self.checker.columns, layer=self.checker.layer)
         packed = lane.pack({name: self.ports.lanes(stimulus.words[name]) for name in lane.names})
-        return Prepared(stimulus, packed, self.checker.expectations(stimulus))
+        totals = self.checker.contract.totals
+        gained = totals(self.checker.config, stimulus) if totals else {}
+        return Prepared(stimulus, packed, self.checker.expectations(stimulus), gained)
 
     async def run(self, scenario: Scenario, prepared: Prepared | None = None) -> int:
         """Load, stream and check one scenario; return the words that came out right."""
@@ -123,7 +130,7 @@ class Testbench:
         else:
             await self._load(prepared.stimulus, scenario.load)
         before = self.checker.words
-        self.checker.expect(prepared.expectations)
+        self.checker.expect(prepared.expectations, prepared.totals)
         began = time.process_time()
         await self._stream(prepared.packed, scenario)
         self.streaming += time.process_time() - began
@@ -134,7 +141,7 @@ class Testbench:
 
     async def scrub(self) -> None:
         """Fill parameter store and layer registers with junk."""
-        for column in range(self.ports.count):
+        for column in range(self.ports.entries):
             fields = self.loader.columns
             self.loader.column(column, (1 << len(fields.fields)) - 1, junk(self.rng, fields.bits))
             self.loader.layer_registers({field.name: junk(self.rng, field.bits) for field in self.loader.layer.fields})
@@ -144,7 +151,7 @@ class Testbench:
     def _writes(self, columns: Mapping[str, Integers], how: Load) -> Iterator[tuple[int, dict[str, int]]]:
         """Yield the column writes of a load, in the order of the columns: the fields that each takes over."""
         names = self.loader.columns.names
-        for column in range(self.ports.count):
+        for column in range(self.ports.entries):
             codes = {name: int(columns[name][column]) for name in names}
             if how is Load.FULL:
                 yield column, codes
@@ -232,11 +239,14 @@ class Testbench:
             if pressed:
                 self.bins["stall.output_waits"] += 1
                 self.bins["stall.pipeline_full"] += checker.in_flight >= self.latency
+            busy = self._busy > 0
+            self._busy -= busy and not pressed
             if ready != "1":
-                self._ready(ready, pressed)
+                self._ready(ready, pressed or busy)
                 self.bins["stall.input_waits"] += offering
             elif offering:
                 checker.accept(self.cycle)
+                self._busy = self.ports.interval - 1
                 sent, offering, progress = sent + 1, False, self.cycle
             else:
                 self.bins["stall.bubble"] += checker.in_flight > 0

@@ -6,11 +6,13 @@ from difflib import get_close_matches
 
 import cocotb_tests.fp16_unit
 import cocotb_tests.nmpu
+import cocotb_tests.scale_array
 from cocotb_tests.contract import Contract
 from golden_model.errors import UserError
 
 CONTRACTS: dict[str, Contract] = {
-    each.unit: each for each in (cocotb_tests.nmpu.CONTRACT, cocotb_tests.fp16_unit.CONTRACT)
+    each.unit: each
+    for each in (cocotb_tests.nmpu.CONTRACT, cocotb_tests.fp16_unit.CONTRACT, cocotb_tests.scale_array.CONTRACT)
 }
 
 

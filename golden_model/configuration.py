@@ -30,16 +30,23 @@ def read(path: Path, base: T) -> T:
 
 
 def words(base: T, assignments: list[str], where: str) -> T:
-    """Return `base` with `key=value` words applied; a dot in a key enters a nested configuration."""
+    """Return `base` with `key=value` words applied, all at once; a dot in a key enters a nested configuration.
+
+    At once, since fields that bind each other (a sum's width and a scale's) may have no valid order.
+    """
+    changes: dict[str, Any] = {}
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         if not equals:
             raise UserError(f"{where} {assignment!r}: write key=value, for example read_noise=false")
-        nested: Any = value.strip()
-        for part in reversed(key.strip().split(".")):
-            nested = {part: nested}
-        base = replaced(base, nested, where)
-    return base
+        *path, last = key.strip().split(".")
+        level = changes
+        for part in path:
+            if not isinstance(level.get(part), dict):
+                level[part] = {}
+            level = level[part]
+        level[last] = value.strip()
+    return replaced(base, changes, where)
 
 
 def unknown(key: str, allowed: Iterable[str], where: str) -> UserError:

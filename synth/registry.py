@@ -7,9 +7,11 @@ from typing import Any
 
 import hdl.fp16_unit
 import hdl.nmpu
+import hdl.scale_array
 from golden_model.errors import UserError
 from golden_model.fp16_unit import Fp16Config
 from golden_model.nmpu_config import Input, NmpuConfig
+from golden_model.scale_array.config import HCIM_A, HCIM_B, HCIM_WIDE, ScaleArrayConfig
 from hdl.float16 import multiply_add
 
 
@@ -25,22 +27,25 @@ class Unit:
     """Class of its configurations; the default one is built without arguments."""
     component: Callable[[Any], Any]
     """Configuration -> Amaranth component."""
-    hosted: Callable[[Any], Any]
-    """Configuration -> the same component with the ports of a host (`hdl.frame`), as it stands behind a bus."""
     members: Callable[[Any], dict[str, Any]]
     """Configuration -> members of the component's signature."""
-    identifier: int
-    """What software reads at the start of its register map: four ASCII letters."""
     stages: Callable[[Any], list[tuple[str, int, int]]]
     """Configuration -> name, step and latency of every stage, in the order of the data."""
     meanings: Mapping[str, str]
     """What each port (`write.mask`), or field of a stream's lane (`i.first`), carries."""
     shown: Mapping[str, Any]
     """Configurations of the page's table of latencies, by title."""
-    standing: Callable[[Any], tuple[str, ...]]
+    interval: Callable[[Any], int] = lambda config: 1
+    """Configuration -> cycles from one accepted word to the next, without back pressure."""
+    hosted: Callable[[Any], Any] | None = None
+    """Configuration -> the same component with the ports of a host (`hdl.frame`), as it stands behind a bus; None where
+    there is no package of it."""
+    identifier: int = 0
+    """What software reads at the start of its register map: four ASCII letters."""
+    standing: Callable[[Any], tuple[str, ...]] = lambda config: ()
     """Configuration -> registers that stand still before a word needs them; all their paths but those to one another
     and to the flags have two cycles."""
-    parts: Callable[[Any], Mapping[str, Any]]
+    parts: Callable[[Any], Mapping[str, Any]] = lambda config: {}
     """Configuration -> what is synthesised by itself, by name: functions that give an Amaranth component."""
 
     def latency(self, config: Any) -> int:
@@ -51,7 +56,9 @@ class Unit:
         """Return a part of the unit as an Amaranth component; UserError where there is none of that name."""
         found = self.parts(config)
         if name not in found:
-            raise UserError(f"{self.name} has no part {name!r} in this configuration: there are {', '.join(found)}")
+            raise UserError(
+                f"{self.name} has no part {name!r} in this configuration: there are {', '.join(found) or 'none'}"
+            )
         return found[name]()
 
 
@@ -103,6 +110,17 @@ UNITS: dict[str, Unit] = {
             },
             standing=hdl.fp16_unit.standing,
             parts=lambda config: {"multiply_add": multiply_add(config.multiply_add_cycles).component},
+        ),
+        Unit(
+            name="scale_array",
+            title="digital scale-factor array of HCiM",
+            config=ScaleArrayConfig,
+            component=hdl.scale_array.create,
+            members=hdl.scale_array.members,
+            stages=lambda config: hdl.scale_array.Schedule(config).table,
+            meanings=hdl.scale_array.MEANINGS,
+            shown={"A (default)": HCIM_A, "B": HCIM_B, "wide": HCIM_WIDE},
+            interval=lambda config: hdl.scale_array.Schedule(config).interval,
         ),
     )
 }

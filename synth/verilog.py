@@ -47,7 +47,9 @@ def header(unit: Unit, config: Any) -> Iterator[str]:
     yield "Configuration:"
     yield from (f"  {line}" for line in configuration(config))
     yield ""
-    yield f"Latency: {unit.latency(config)} cycles, one word a cycle."
+    interval = unit.interval(config)
+    pace = "one word a cycle" if interval == 1 else f"one word in {interval} cycles"
+    yield f"Latency: {unit.latency(config)} cycles, {pace}."
     yield ""
     yield "Ports, the lowest bits and lane 0 first:"
     for port in ports(unit, config):

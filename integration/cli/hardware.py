@@ -33,7 +33,7 @@ def _configured(unit: str, config: Path | None, assignments: list[str] | None) -
 
 
 def elaborate(
-    unit: Annotated[str, typer.Argument(help="The unit: nmpu or fp16_unit.")],
+    unit: Annotated[str, typer.Argument(help="The unit: nmpu, fp16_unit or scale_array.")],
     config: Config = None,
     assignments: Assignments = None,
     output: Output = None,
@@ -76,7 +76,7 @@ def _write_package(unit: str, configuration: Any, folder: Path, period: float | 
 
 
 def verify(
-    unit: Annotated[str, typer.Argument(help="The unit: nmpu or fp16_unit.")] = "nmpu",
+    unit: Annotated[str, typer.Argument(help="The unit: nmpu, fp16_unit or scale_array.")] = "nmpu",
     seed: Seed = 0,
     quick: Quick = False,
     waves: Annotated[MaybeFile, typer.Option("--waves", help="Leave the trace of one run in this file.")] = None,
@@ -104,7 +104,7 @@ class Target(Enum):
 
 
 def synth(
-    unit: Annotated[str, typer.Argument(help="The unit: nmpu or fp16_unit.")],
+    unit: Annotated[str, typer.Argument(help="The unit: nmpu, fp16_unit or scale_array.")],
     config: Config = None,
     assignments: Assignments = None,
     liberty: Annotated[
@@ -238,6 +238,8 @@ def prove(
     from synth.registry import unit as find_unit
 
     found = find_unit(unit)
+    if unit not in ("nmpu", "fp16_unit"):
+        raise UserError(f"unit {unit!r} has no proof: there are proofs of fp16_unit and nmpu; nmpu verify checks it")
     given = {"given": _configured(unit, config, assignments)} if config or assignments else None
     if unit == "nmpu":
         library = cells.read(liberty) if liberty else None

@@ -15,6 +15,7 @@ from golden_model.errors import UserError
 from synth import yowasp
 from synth.compiled.build import Engine, library
 from synth.compiled.harness import Harness
+from synth.registry import unit as find_unit
 from synth.verilog import elaborate
 
 Integers = NDArray[np.int32]
@@ -50,6 +51,8 @@ class CompiledUnit:
     def __init__(
         self, unit: str, config: Any, *, engine: Engine = Engine.CXXRTL, text: str | None = None, seed: int = 0
     ) -> None:
+        if find_unit(unit).hosted is None:  # not of the frame that the driver knows
+            raise UserError(f"{unit} takes no stream of this kind: CompiledArray drives it")
         own = elaborate(unit, config)
         harness = Harness(unit, config)
         if text is not None:

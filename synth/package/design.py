@@ -10,9 +10,10 @@ from typing import Any
 from amaranth.hdl import ClockSignal, Instance, ResetSignal
 from amaranth.lib import wiring
 
+from golden_model.errors import UserError
 from hdl.apb import ApbUnit, RegisterMap
 from synth.package.wrap import Wrapped, wrap
-from synth.registry import Unit
+from synth.registry import UNITS, Unit
 from synth.tables import configuration, ports
 from synth.verilog import PASSES, header, netlist_of, verilog_of
 
@@ -83,6 +84,9 @@ def registers(unit: Unit, config: Any) -> RegisterMap:
 
 def design(unit: Unit, config: Any) -> Design:
     """Return the Verilog of a unit's package: the same text for the same configuration, on every machine."""
+    if unit.hosted is None:
+        others = sorted(each.name for each in UNITS.values() if each.hosted)
+        raise UserError(f"{unit.name} has no package: {' and '.join(others)} have; elaborate it without --package")
     of = registers(unit, config)
     top, core = f"{unit.name}_apb", f"{unit.name}_core"
     hosted = unit.hosted(config)

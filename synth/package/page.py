@@ -16,7 +16,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "package.md"
 
 def regenerated(page: str) -> str:
     """Return the page with the default configurations' registers between its markers; UserError without markers."""
-    for unit in UNITS.values():
+    for unit in (unit for unit in UNITS.values() if unit.hosted):
         of = registers(unit, unit.config())
         table = f"{of.size} bytes. {access_legend()}\n\n{register_table(of)}\n"
         pattern = re.compile(rf"(<!-- {unit.name}: [^\n]*-->\n).*?(<!-- end -->)", re.DOTALL)

@@ -13,6 +13,7 @@ from cocotb_tests.regression import Row, Summary
 from golden_model.configuration import plain, read, replaced, words
 from golden_model.errors import UserError
 from golden_model.nmpu_config import NmpuConfig
+from golden_model.scale_array.config import HCIM_WIDE, ScaleArrayConfig
 from integration.cli import main
 from integration.studies import command
 from integration.zoo import checkpoint
@@ -149,14 +150,18 @@ def test_mistakes_in_a_configuration_file(capsys: pytest.CaptureFixture[str], co
 
 
 def test_mistakes_in_elaborate_and_train(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "there are fp16_unit, nmpu" in refused(capsys, "elaborate", "nmpv")
+    assert "there are fp16_unit, nmpu, scale_array" in refused(capsys, "elaborate", "nmpv")
     Path("file").write_text("")
     assert "cannot" in refused(
         capsys, "elaborate", "nmpu", "--set", "units=1", "--set", "columns=1", "-o", "file/nmpu.v"
     )
     assert "resnet9s" in refused(capsys, "train", "--network", "resnet8")
-    assert "knows nmpu, fp16_unit" in refused(capsys, "verify", "adder")
+    assert "knows nmpu, fp16_unit, scale_array" in refused(capsys, "verify", "adder")
     assert "did you mean fp16_unit?" in refused(capsys, "verify", "fp16_unt")
+    assert "unit 'scale_array' has no proof" in refused(capsys, "prove", "scale_array")
+    assert "would be read again after 2 cycles" in refused(
+        capsys, "elaborate", "scale_array", "--set", "scale_bits=1", "--set", "sum_bits=2"
+    )
 
 
 def test_verify_writes_json_and_fails_on_a_difference(
@@ -178,6 +183,8 @@ def test_configurations_read_back() -> None:
     path = Path("unit.toml")
     path.write_text('scale = "UQ(1,5)"\noutput = "UINT7"\nrounding = "half_even"\nint8 = true\n')
     assert read(path, NmpuConfig()) == config
+    wide = words(ScaleArrayConfig(), ["streams=3", "scale_bits=8", "sum_bits=16"], "test")  # 8 and 8 bits cannot be
+    assert wide == HCIM_WIDE and replaced(ScaleArrayConfig(), plain(wide), "test") == wide
     tile = words(preset("hermes"), ["array.seconds=86400", "readout.output=code"], "test")
     fields = {key: value for key, value in plain(tile).items() if key != "name"}
     assert tile.array.seconds == 86400.0 and replaced(preset("hermes"), fields, "test") == tile

@@ -119,6 +119,8 @@ def test_a_block_of_another_shape_stays_as_it_is() -> None:
 def test_mistakes_are_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="unit 'nmp'"):
         CompiledUnit("nmp", NMPU)
+    with pytest.raises(UserError, match="scale_array takes no stream of this kind: CompiledArray drives it"):
+        CompiledUnit("scale_array", find_unit("scale_array").config())
     with pytest.raises(UserError, match="nmpu is built from NmpuConfig, not from Fp16Config"):
         CompiledUnit("nmpu", Fp16Config())
     monkeypatch.setattr(build.shutil, "which", lambda name: None)

@@ -79,7 +79,7 @@ def test_every_planted_fault_and_every_misreading_is_caught(unit: str, tmp_path:
 @pytest.mark.slow
 @pytest.mark.simulator
 @pytest.mark.skipif(missing() is not None, reason=str(missing()))
-@pytest.mark.parametrize(("unit", "factor"), [("nmpu", 5), ("fp16_unit", 1)])
+@pytest.mark.parametrize(("unit", "factor"), [("nmpu", 5), ("fp16_unit", 1), ("scale_array", 1)])
 def test_a_larger_draw(unit: str, factor: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = hunt_all(unit, tmp_path, factor)
     with capsys.disabled():

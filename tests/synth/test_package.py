@@ -13,6 +13,7 @@ import pytest
 from golden_model.errors import UserError
 from golden_model.fp16_unit import Fp16Config
 from golden_model.nmpu_config import Input, NmpuConfig
+from golden_model.scale_array.config import HCIM_B
 from integration.cli import main
 from synth.package import page
 from synth.package.build import package
@@ -166,7 +167,12 @@ def test_the_period_is_the_users():
     assert "the default" in files("one column")["nmpu.sdc"]
 
 
-@pytest.mark.parametrize("name", UNITS)
+def test_a_unit_without_a_host_has_no_package():
+    with pytest.raises(UserError, match="scale_array has no package: fp16_unit and nmpu have; elaborate it without"):
+        package("scale_array", HCIM_B)
+
+
+@pytest.mark.parametrize("name", [name for name, known in UNITS.items() if known.hosted])
 def test_registers_do_not_overlap_and_fit_the_address(name):
     for config in (unit(name).config(), *(config for owner, config in CONFIGS.values() if owner == name)):
         of = registers(unit(name), config)

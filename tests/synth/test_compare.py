@@ -21,6 +21,8 @@ from synth.compare.measure import Measured, Netlist, stored_bits, text
 from synth.mapping import fingerprint
 from synth.registry import unit as find_unit
 
+pytestmark = pytest.mark.whole
+
 COMMITTED = Path(__file__).parents[2] / "docs" / "results" / "compare.json"
 needs_sta = pytest.mark.skipif(not timing.installed(), reason="OpenSTA is not installed")
 

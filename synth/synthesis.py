@@ -135,6 +135,7 @@ def synthesise(
     period_ps: float | None = None,
     *,
     search: Search = FULL,
+    aims: Sequence[float] = (),
     clock_gates: bool = False,
     standing: Sequence[str] = (),
 ) -> Report:
@@ -142,8 +143,8 @@ def synthesise(
 
     `top`: an Amaranth component (not yet elaborated), or the Verilog text of module `name`. `liberties`: the user's
     Liberty files, plain or compressed, or a library that `synth.liberty.read` returned (reading takes a second).
-    `period_ps`: a clock that is aimed at; targets around it are tried as well. `clock_gates`: flip-flops that share an
-    enable share a clock gate instead. `standing`: registers that stand still before a word needs them
+    `period_ps`: a clock that must be met; `aims`: clocks aimed at, no more. `clock_gates`: flip-flops
+    that share an enable share a clock gate instead. `standing`: registers that stand still before a word needs them
     (`synth.registry`), whose paths have two cycles. Deterministic for the same tools.
 
     Raises UserError where Yosys is missing, where the library cannot be mapped onto or has no clock gate, or, with
@@ -158,7 +159,8 @@ def synthesise(
     with tempfile.TemporaryDirectory(prefix="nmpu-synth-") as scratch:
         folder = Path(scratch)
         read = source(top, name, folder)
-        points = tuple(_search(read, name, library, search, period_ps, folder, clock_gates, standing))
+        aims = (*aims, *(() if period_ps is None else (period_ps,)))
+        points = tuple(_search(read, name, library, search, aims, folder, clock_gates, standing))
     report = Report(name=name, library=library, tools=tools, points=points)
     if period_ps is not None:
         report.within(period_ps)
@@ -170,7 +172,7 @@ def _search(
     name: str,
     library: Library,
     search: Search,
-    period_ps: float | None,
+    aims: Sequence[float],
     folder: Path,
     clock_gates: bool,
     standing: Sequence[str],
@@ -182,8 +184,8 @@ def _search(
         if tight.timing is None:
             continue
         targets = [tight.period_ps * factor for factor in search.relaxed]
-        if period_ps is not None:  # the target knows neither clock-to-Q nor set-up, so aim below the period as well
-            targets += [period_ps * factor for factor in (0.8, 0.87, 0.94)]
+        # the target knows neither clock-to-Q nor set-up, so aim below the period as well
+        targets += [aim * factor for aim in aims for factor in (0.8, 0.87, 0.94)]
         for target in targets:
             yield _point(read, name, library, recipe, target, folder, clock_gates, standing)
 

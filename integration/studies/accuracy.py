@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,11 +102,14 @@ class Accuracy:
         return FloatUnit()
 
 
-def configure(fields: Mapping[str, Any], where: str) -> Accuracy:
-    """Return the configuration of nested fields: preset, then tile, then units, whose input follows the tile."""
+Point = TypeVar("Point", bound=Accuracy)
+
+
+def configure(fields: Mapping[str, Any], where: str, base: Point) -> Point:
+    """Return `base` with nested fields replaced: preset, then tile, then units, whose input follows the tile."""
     units = {key: fields[key] for key in ("fp16", "nmpu") if key in fields}
     tile = {key: fields[key] for key in ("tile",) if key in fields}
-    point = replaced(Accuracy(), {k: v for k, v in fields.items() if k not in units and k not in tile}, where)
+    point = replaced(base, {k: v for k, v in fields.items() if k not in units and k not in tile}, where)
     point = replaced(replace(point, tile=preset(point.preset)), tile, where)
     line: dict[str, Any] = {"input": point.tile.readout.output}
     line["input_bits"] = max(point.tile.readout.bits, 12)
@@ -278,7 +281,7 @@ def summary(rows: Sequence[Row], measures: Sequence[Measure]) -> list[Line]:
 ACCURACY = Task(
     base=Accuracy(),
     run=run,
-    configure=configure,
+    configure=functools.partial(configure, base=Accuracy()),
     content=content,
     share=share,
     summary=summary,

@@ -23,7 +23,10 @@ from golden_model.configuration import plain, replaced
 from golden_model.errors import UserError
 from integration.studies.sweep.study import SEED
 
-TASKS = {"accuracy": "integration.studies.accuracy:ACCURACY"}
+TASKS = {
+    "accuracy": "integration.studies.accuracy:ACCURACY",
+    "precision": "integration.studies.precision:PRECISION",
+}
 """The tasks that ship, by name."""
 
 

@@ -69,7 +69,7 @@ class TestDrawnFaults:
 
 @pytest.mark.simulator
 @pytest.mark.skipif(missing() is not None, reason=str(missing()))
-@pytest.mark.parametrize("unit", CONTRACTS)
+@pytest.mark.parametrize("unit", ["nmpu", *(pytest.param(u, marks=pytest.mark.slow) for u in CONTRACTS if u != "nmpu")])
 def test_every_planted_fault_and_every_misreading_is_caught(unit: str, tmp_path: Path) -> None:
     caught = hunt_planted(unit, tmp_path)
     assert len(caught) > 50

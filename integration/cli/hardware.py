@@ -187,12 +187,15 @@ def compare(
 ) -> None:
     """Compare the NMPU with the FP16 unit on equal work: time of a vector, throughput, area, each with its formula."""
     from golden_model.errors import UserError
+    from integration.zoo import networks
     from synth.compare.comparison import compare as run
     from synth.compare.comparison import document, read
     from synth.compare.show import print_comparison
     from synth.liberty import read as read_library
 
     console = Console()
+    if network is not None:
+        networks.build(network)  # a wrong name is told before minutes are spent
     if measured is not None:
         comparison = read(measured)
     elif liberty:

@@ -10,7 +10,7 @@ from golden_model.errors import UserError
 from golden_model.nmpu_config import Input
 from integration.mapping.calibrated import Calibration
 from integration.studies import accuracy
-from integration.studies.accuracy import ACCURACY, Accuracy, Unit, configure, content, parameter_bits, share, summary
+from integration.studies.accuracy import ACCURACY, Accuracy, Unit, content, parameter_bits, share, summary
 from integration.studies.evaluate import evaluate, pack, unpack
 from integration.studies.sweep.engine import expand, sweep
 from integration.studies.sweep.processes import Processes
@@ -64,7 +64,7 @@ def test_a_sweep_gives_the_bits_of_an_evaluation(tmp_path: Path) -> None:
 
 def test_fields_that_do_not_reach_a_result_do_not_name_it() -> None:
     def same(a: dict[str, object], b: dict[str, object]) -> bool:
-        return bool(content(configure(a, "t")) == content(configure(b, "t")))
+        return bool(content(ACCURACY.configuration(a, "t")) == content(ACCURACY.configuration(b, "t")))
 
     assert same({"digital": "fp16"}, {"digital": "fp16", "nmpu": {"scale": "UQ(1,3)"}})
     assert same({"digital": "fp32"}, {"digital": "fp32", "seed": 3, "tile": {"array": {"read_noise": False}}})
@@ -85,10 +85,14 @@ def test_another_units_formats_make_one_baseline() -> None:
 
 
 def test_units_follow_the_tiles_converter() -> None:
-    point = configure({"tile": {"readout": {"output": "code", "full_scale": 8000}}, "nmpu": {"guard": 3}}, "t")
+    point = ACCURACY.configuration(
+        {"tile": {"readout": {"output": "code", "full_scale": 8000}}, "nmpu": {"guard": 3}}, "t"
+    )
     assert (point.nmpu.input, point.nmpu.input_bits, point.nmpu.guard) == (Input.CODE, 14, 3)
-    assert configure({"digital": "fp16"}, "t").fp16.input is Input.COUNTS
-    assert share(point) == share(configure({"tile": {"readout": {"output": "code", "full_scale": 8000}}}, "t"))
+    assert ACCURACY.configuration({"digital": "fp16"}, "t").fp16.input is Input.COUNTS
+    assert share(point) == share(
+        ACCURACY.configuration({"tile": {"readout": {"output": "code", "full_scale": 8000}}}, "t")
+    )
 
 
 @pytest.mark.parametrize(
@@ -108,7 +112,7 @@ def test_units_follow_the_tiles_converter() -> None:
 )
 def test_mistakes(fields: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        content(configure(fields, "t"))
+        content(ACCURACY.configuration(fields, "t"))
 
 
 def test_a_checkpoint_is_named_by_its_content(tmp_path: Path) -> None:
@@ -133,8 +137,11 @@ def test_a_readers_factory_is_named_by_its_source(tmp_path: Path, monkeypatch: p
 def test_bits_of_parameters_by_hand() -> None:
     assert parameter_bits(Accuracy(digital=Unit.FP16)) == 80 and parameter_bits(Accuracy(digital=Unit.FLOAT)) is None
     assert parameter_bits(Accuracy()) == 8 + 8 + 8 + 1
-    assert parameter_bits(configure({"nmpu": {"scale": "UQ(1,5)", "max_column_shift": 7}}, "t")) == 6 + 6 + 8 + 1 + 3
-    assert parameter_bits(configure({"nmpu": {"batch_norm": True}}, "t")) == 25 + 8 + 8 + 1 + 3
+    assert (
+        parameter_bits(ACCURACY.configuration({"nmpu": {"scale": "UQ(1,5)", "max_column_shift": 7}}, "t"))
+        == 6 + 6 + 8 + 1 + 3
+    )
+    assert parameter_bits(ACCURACY.configuration({"nmpu": {"batch_norm": True}}, "t")) == 25 + 8 + 8 + 1 + 3
 
 
 def test_drops_need_one_baseline_on_the_same_chain() -> None:

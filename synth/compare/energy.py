@@ -53,22 +53,22 @@ def runs(candidate: Candidate) -> int:
     return RUNS if candidate.lanes == 1 else 1
 
 
-def stimulus(candidate: Candidate, run: int = 0) -> Stimulus:
-    """Return what the unit with one column a lane is driven with in one run, and what must leave."""
-    config, own = replace(candidate.config, columns=1), trace()[candidate.unit]
+def stimulus(candidate: Candidate, run: int = 0, *, stored: int = 1) -> Stimulus:
+    """Return what the unit that stores some columns a lane is driven with in one run, and what must leave."""
+    config, own = replace(candidate.config, columns=stored), trace()[candidate.unit]
     lanes, share = candidate.lanes, (WARM + WINDOW) // runs(candidate)
-    chosen = _STRIDE * (np.arange(lanes) + run) % len(own["columns"]["scale_p"])
+    chosen = _STRIDE * (np.arange(lanes * stored) + run) % len(own["columns"]["scale_p"])
     columns = {name: np.array(values, np.int64)[chosen] for name, values in own["columns"].items()}
     part = slice(run * share, (run + 1) * share)
-    words = {name: np.array(values, np.int64)[part].reshape(-1, lanes) for name, values in own["words"].items()}
-    results = _golden(config, columns, own["layer"], words)
+    vectors = {name: np.array(values, np.int64)[part].reshape(-1, len(chosen)) for name, values in own["words"].items()}
+    results = _golden(config, columns, own["layer"], vectors)
     of = Harness(candidate.unit, config).fields
     layer = {name: np.array([[value]], np.int64) for name, value in own["layer"].items()}
     return Stimulus(
         parameters=_packed(of["write"], {name: values[:, None] for name, values in columns.items()}),
         layer=_packed(of["layer"], layer)[0],
-        words=_packed(of["i"], words),
-        expected=_packed(of["o"], results),
+        words=_packed(of["i"], {name: values.reshape(-1, lanes) for name, values in vectors.items()}),
+        expected=_packed(of["o"], {name: values.reshape(-1, lanes) for name, values in results.items()}),
         warm=WARM // runs(candidate) // lanes,
         window=WINDOW // runs(candidate) // lanes,
     )
@@ -117,15 +117,17 @@ def _packed(layout: Sequence[Field], values: Mapping[str, Integers]) -> list[str
     return rows
 
 
-def measure(candidate: Candidate, module: Any, library: Library, energies: Tables) -> Power:
+def measure(candidate: Candidate, module: Any, library: Library, energies: Tables, *, stored: int = 1) -> Power:
     """Return the energy a cycle of a mapped unit (Yosys' JSON of its module), the mean of its runs.
+
+    `stored`: the columns a lane whose parameters the mapped unit keeps.
 
     Raises UserError where Icarus Verilog is missing, RuntimeError where the netlist is not the golden model.
     """
     found = []
     for run in range(runs(candidate)):
         with tempfile.TemporaryDirectory(prefix="nmpu-power-") as scratch:
-            given = stimulus(candidate, run)
+            given = stimulus(candidate, run, stored=stored)
             found.append(energy.measure(module, candidate.unit, library, given, Path(scratch), energies=energies))
     return mean(found)
 

@@ -88,6 +88,7 @@ class Tables:
             raise UserError("the library does not say its nom_voltage: without it there is no energy")
         self.voltage = float(told)
         """Supply, V."""
+        self._load = library.attribute("default_input_pin_cap") or "0"
         self._leakage_nw = _power_nw(library.attribute("leakage_power_unit"))
 
     def cell(self, name: str) -> Electric:
@@ -114,7 +115,13 @@ class Tables:
 
         def condition(each: Group) -> Function | None:
             told = each.attribute("when")
-            return functions.read(told) if told else None
+            found = functions.read(told) if told else None
+            strange = found.pins - {pin.name for pin in inputs + outputs} if found else ()
+            if strange:
+                raise UserError(
+                    f"{group.name}: energy under the condition {told!r}, and {min(strange)} is no pin of it"
+                )
+            return found
 
         def arc(each: Group) -> Arc:
             rise, fall = (next(each.named(kind, "power"), None) for kind in ("rise_power", "fall_power"))
@@ -131,7 +138,7 @@ class Tables:
         if mean and all(when is not None for when, _ in leakage):
             leakage.append((None, float(mean) * self._leakage_nw))
         return Electric(
-            loads={pin.name: self._load_ff * float(pin.attribute("capacitance") or 0) for pin in inputs},
+            loads={pin.name: self._load_ff * float(pin.attribute("capacitance") or self._load) for pin in inputs},
             outputs=tuple(pin.name for pin in outputs),
             clock=frozenset(pin.name for pin in inputs if pin.attribute("clock") == "true"),
             internal={name: arcs for name, arcs in internal.items() if arcs},

@@ -222,6 +222,26 @@ def test_without_icarus_there_is_one_line(tmp_path: Path, monkeypatch: pytest.Mo
     assert "\n" not in str(told.value)
 
 
+def test_a_condition_on_what_is_no_pin_is_refused(tmp_path: Path) -> None:
+    cells = library(tmp_path, powered().replace("!B * Y", "!B * Z"))
+    with pytest.raises(UserError, match="NAND2: energy under the condition '!B \\* Z', and Z is no pin of it"):
+        energy.tables(cells).cell("NAND2")
+
+
+def test_flip_flops_with_a_clear_latches_and_clock_gates_are_verilog(tmp_path: Path) -> None:
+    latch = FLOP.replace("(DFF)", "(LAT)").replace(
+        'ff (IQ, IQN) { clocked_on : "CK"; next_state', 'latch (IQ, IQN) { enable : "CK"; data_in'
+    )
+    cleared = FLOP.replace("(DFF)", "(DFFR)").replace("next_state", 'clear : "D\'"; next_state')
+    tables = energy.tables(library(tmp_path, small_liberty(FLOP, latch, cleared, BUFFERS, GATES, CLOCK_GATE)))
+    assert "always @(posedge edge_) IQ <= D;" in tables.cell("DFF").model
+    assert "always @(posedge edge_ or posedge clear_) if (~D) IQ <= 1'b0; else IQ <= D;" in tables.cell("DFFR").model
+    assert "always @* if (CK) IQ = D;" in tables.cell("LAT").model
+    gate = tables.cell("ICG").model
+    assert "2'b00: IQ = 1'b0;" in gate and "2'b01: IQ = 1'b1;" in gate and "2'b1?: ;" in gate
+    assert "assign GCLK = (CK & IQ);" in gate
+
+
 @pytest.mark.parametrize("candidate", [nmpu(1), nmpu(4), nmpu(64), fp16(4)], ids=lambda each: each.label)
 def test_every_unit_sees_the_whole_trace(candidate) -> None:  # type: ignore[no-untyped-def]
     given = [compared.stimulus(candidate, run) for run in range(compared.runs(candidate))]

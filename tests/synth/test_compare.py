@@ -14,7 +14,7 @@ from golden_model.nmpu_config import Input, NmpuConfig
 from integration.cli.main import main
 from integration.studies.bounds import bounds
 from synth import liberty, timing
-from synth.compare import figures
+from synth.compare import figures, stored
 from synth.compare.candidates import COLUMNS, DEPTHS, UNITS, fp16, nmpu
 from synth.compare.comparison import Comparison, compare, document, read
 from synth.compare.complete import complete
@@ -159,6 +159,23 @@ def test_the_figures_of_the_page_are_the_measured_ones(committed: Comparison) ->
     lane = json.loads((COMMITTED.parent / "lane.json").read_text())
     chosen = lane["points"][lane["chosen"]]
     assert f"{chosen['area']:.1f} um2 at {chosen['period_ps']:.0f} ps" in page
+
+
+def test_the_committed_energies_of_a_store_are_of_this_hardware_and_on_the_page() -> None:
+    told = json.loads((COMMITTED.parent / "energy.json").read_text())
+    page = " ".join((COMMITTED.parents[1] / "synthesis.md").read_text().split())
+    cases = [(candidate, columns) for candidate in stored.CANDIDATES for columns in stored.STORED]
+    for (candidate, columns), unit in zip(cases, told["units"], strict=True):
+        assert (unit["label"], unit["stored"]) == (candidate.label, columns)
+        assert unit["verilog"] == fingerprint(stored.text(candidate, columns), candidate.unit), "stored.document anew"
+        energy = Power(**unit["energy"])
+        assert unit["vector_pj"] == COLUMNS / candidate.lanes * energy.cycle_fj(unit["period_ps"]) / 1e3
+    found = [[unit["vector_pj"] for unit in told["units"] if unit["stored"] == columns] for columns in stored.STORED]
+    (one, *ones), (four, *fours) = found
+    assert (
+        f"4 lanes take {four:.0f} pJ a vector against {min(fours):.0f} pJ, {min(fours) / four:.1f}x, instead of "
+        f"{one:.0f} against {min(ones):.0f}, {min(ones) / one:.1f}x" in page
+    )
 
 
 def test_what_bounds_a_layer(committed: Comparison) -> None:

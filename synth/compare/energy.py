@@ -48,19 +48,30 @@ def trace() -> dict[str, Any]:
     return told
 
 
+@cache
+def _uniform() -> dict[str, Integers]:
+    """Return 12-bit counts without a pattern, as many as the trace has."""
+    rng = np.random.default_rng(0)
+    return {name: rng.integers(0, 1 << 12, WARM + WINDOW) for name in ("first", "second")}
+
+
 def runs(candidate: Candidate) -> int:
     """Return the runs of a unit: the columns whose parameters are asked are at least RUNS."""
     return RUNS if candidate.lanes == 1 else 1
 
 
-def stimulus(candidate: Candidate, run: int = 0, *, stored: int = 1) -> Stimulus:
-    """Return what the unit that stores some columns a lane is driven with in one run, and what must leave."""
+def stimulus(candidate: Candidate, run: int = 0, *, stored: int = 1, uniform: bool = False) -> Stimulus:
+    """Return what the unit that stores some columns a lane is driven with in one run, and what must leave.
+
+    `uniform`: counts drawn from all that a count can be, the same for both units, in place of the network's.
+    """
     config, own = replace(candidate.config, columns=stored), trace()[candidate.unit]
+    given = own["words"] | (_uniform() if uniform else {})
     lanes, share = candidate.lanes, (WARM + WINDOW) // runs(candidate)
     chosen = _STRIDE * (np.arange(lanes * stored) + run) % len(own["columns"]["scale_p"])
     columns = {name: np.array(values, np.int64)[chosen] for name, values in own["columns"].items()}
     part = slice(run * share, (run + 1) * share)
-    vectors = {name: np.array(values, np.int64)[part].reshape(-1, len(chosen)) for name, values in own["words"].items()}
+    vectors = {name: np.array(values, np.int64)[part].reshape(-1, len(chosen)) for name, values in given.items()}
     results = _golden(config, columns, own["layer"], vectors)
     of = Harness(candidate.unit, config).fields
     layer = {name: np.array([[value]], np.int64) for name, value in own["layer"].items()}
@@ -117,17 +128,25 @@ def _packed(layout: Sequence[Field], values: Mapping[str, Integers]) -> list[str
     return rows
 
 
-def measure(candidate: Candidate, module: Any, library: Library, energies: Tables, *, stored: int = 1) -> Power:
+def measure(
+    candidate: Candidate,
+    module: Any,
+    library: Library,
+    energies: Tables,
+    *,
+    stored: int = 1,
+    uniform: bool = False,
+) -> Power:
     """Return the energy a cycle of a mapped unit (Yosys' JSON of its module), the mean of its runs.
 
-    `stored`: the columns a lane whose parameters the mapped unit keeps.
+    `stored`: the columns a lane whose parameters the mapped unit keeps. `uniform`: as for `stimulus`.
 
     Raises UserError where Icarus Verilog is missing, RuntimeError where the netlist is not the golden model.
     """
     found = []
     for run in range(runs(candidate)):
         with tempfile.TemporaryDirectory(prefix="nmpu-power-") as scratch:
-            given = stimulus(candidate, run, stored=stored)
+            given = stimulus(candidate, run, stored=stored, uniform=uniform)
             found.append(energy.measure(module, candidate.unit, library, given, Path(scratch), energies=energies))
     return mean(found)
 

@@ -1,10 +1,11 @@
-"""What the store adds to the energy: both units mapped with several columns a lane, read in turn.
+"""What the store and the words do to the energy: several columns a lane, read in turn, and uniform counts.
 
     from synth.compare.stored import document
     json.dumps(document(liberty.read(paths)))        # docs/results/energy.json: a minute
 
 In the comparison one column a lane is stored and its parameters stand still. Here every word finds other parameters
-than the word before, which switch the multipliers' second operand and the read multiplexers.
+than the word before, which switch the multipliers' second operand and the read multiplexers. The network's counts are
+small; uniform ones use every bit.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from synth.power.energy import tables
 from synth.registry import unit as find_unit
 from synth.verilog import elaborate
 
-STORED = (1, 4)
-"""Columns a lane that are stored."""
+CASES = ((1, False), (4, False), (4, True))
+"""Columns a lane that are stored, and whether the counts are uniform instead of the network's."""
 CANDIDATES = (nmpu(4), fp16(3), fp16(4))
 """Units that are small enough to be mapped with a store."""
 
@@ -41,7 +42,7 @@ def document(library: Library) -> dict[str, Any]:
 
     Raises UserError where Yosys, OpenSTA or Icarus Verilog is missing.
     """
-    rows = [_row(candidate, stored, library) for candidate in CANDIDATES for stored in STORED]
+    rows = [_row(candidate, *case, library) for candidate in CANDIDATES for case in CASES]
     return {
         "library": library.name,
         "library_hash": hashlib.sha256(library.text.encode()).hexdigest(),
@@ -50,7 +51,7 @@ def document(library: Library) -> dict[str, Any]:
     }
 
 
-def _row(candidate: Candidate, stored: int, library: Library) -> dict[str, Any]:
+def _row(candidate: Candidate, stored: int, uniform: bool, library: Library) -> dict[str, Any]:
     """Return what one unit takes; its netlist is the fastest of one recipe."""
     verilog, recipe = text(candidate, stored), FEW.recipes[0]
     standing = find_unit(candidate.unit).standing(replace(candidate.config, columns=stored))
@@ -60,12 +61,13 @@ def _row(candidate: Candidate, stored: int, library: Library) -> dict[str, Any]:
         gates = library.has_clock_gate
         made = map_cells(read, candidate.unit, library, recipe, 1.0, folder, clock_gates=gates)
         period = timing.analyse(made.verilog, candidate.unit, library, folder, standing=standing).period_ps
-    found = energy.measure(candidate, made.module, library, tables(library), stored=stored)
+    found = energy.measure(candidate, made.module, library, tables(library), stored=stored, uniform=uniform)
     return {
         "label": candidate.label,
         "unit": candidate.unit,
         "lanes": candidate.lanes,
         "stored": stored,
+        "uniform": uniform,
         "verilog": fingerprint(verilog, candidate.unit),
         "recipe": recipe.name,
         "period_ps": period,

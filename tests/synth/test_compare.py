@@ -164,18 +164,19 @@ def test_the_figures_of_the_page_are_the_measured_ones(committed: Comparison) ->
 def test_the_committed_energies_of_a_store_are_of_this_hardware_and_on_the_page() -> None:
     told = json.loads((COMMITTED.parent / "energy.json").read_text())
     page = " ".join((COMMITTED.parents[1] / "synthesis.md").read_text().split())
-    cases = [(candidate, columns) for candidate in stored.CANDIDATES for columns in stored.STORED]
-    for (candidate, columns), unit in zip(cases, told["units"], strict=True):
-        assert (unit["label"], unit["stored"]) == (candidate.label, columns)
+    cases = [(candidate, *case) for candidate in stored.CANDIDATES for case in stored.CASES]
+    for (candidate, columns, uniform), unit in zip(cases, told["units"], strict=True):
+        assert (unit["label"], unit["stored"], unit["uniform"]) == (candidate.label, columns, uniform)
         assert unit["verilog"] == fingerprint(stored.text(candidate, columns), candidate.unit), "stored.document anew"
         energy = Power(**unit["energy"])
         assert unit["vector_pj"] == COLUMNS / candidate.lanes * energy.cycle_fj(unit["period_ps"]) / 1e3
-    found = [[unit["vector_pj"] for unit in told["units"] if unit["stored"] == columns] for columns in stored.STORED]
-    (one, *ones), (four, *fours) = found
+    of = {case: [u["vector_pj"] for u in told["units"] if (u["stored"], u["uniform"]) == case] for case in stored.CASES}
+    (one, *ones), (four, *fours), (wide, *wides) = of.values()
     assert (
         f"4 lanes take {four:.0f} pJ a vector against {min(fours):.0f} pJ, {min(fours) / four:.1f}x, instead of "
         f"{one:.0f} against {min(ones):.0f}, {min(ones) / one:.1f}x" in page
     )
+    assert f"{wide:.0f} against {min(wides):.0f} pJ, {min(wides) / wide:.1f}x" in page
 
 
 def test_what_bounds_a_layer(committed: Comparison) -> None:

@@ -122,7 +122,7 @@ def read(paths: Sequence[Path]) -> Library:
     templates: dict[str, str] = {}
     units: set[tuple[float, float]] = set()
     for number, path in enumerate(paths):
-        library = _library(path, _text(path))
+        library = parse(path, _text(path))
         names.append(library.name)
         units.add((_unit(library, "time_unit", _PICO, path), _unit(library, "capacitive_load_unit", _FEMTO, path)))
         if len(units) > 1:
@@ -166,7 +166,7 @@ def _text(path: Path) -> str:
 
 
 @dataclass(slots=True)
-class _Group:
+class Group:
     """`kind (name) { ... }` of a Liberty text: from `start` (its head) to `end`, what is inside in `inside`."""
 
     source: str
@@ -175,14 +175,14 @@ class _Group:
     start: int
     open: int
     end: int
-    inside: list[_Group]
+    inside: list[Group]
 
     @property
     def plain(self) -> str:
         """The text between the braces without spaces, for comparisons."""
         return re.sub(r"\s+", "", self.source[self.open : self.end])
 
-    def named(self, *kinds: str) -> Iterator[_Group]:
+    def named(self, *kinds: str) -> Iterator[Group]:
         """The groups of some kinds directly inside."""
         return (group for group in self.inside if group.kind in kinds)
 
@@ -202,7 +202,7 @@ class _Group:
         """The group's text without current-source tables."""
         dropped: list[tuple[int, int]] = []
 
-        def search(group: _Group) -> None:
+        def search(group: Group) -> None:
             for each in group.inside:
                 if _TABLES.match(each.kind):
                     dropped.append((each.start, each.end))
@@ -220,9 +220,9 @@ class _Group:
 _HEAD = re.compile(r"([A-Za-z_]\w*)\s*\(\s*\"?([^()\"]*?)\"?\s*(?:,[^()]*)?\)\s*$")
 
 
-def _library(path: Path, text: str) -> _Group:
+def parse(path: Path, text: str) -> Group:
     """Return the one group that a Liberty text is."""
-    top = _Group(text, "", "", 0, 0, len(text), [])
+    top = Group(text, "", "", 0, 0, len(text), [])
     stack = [top]
     after = 0
     for brace in re.finditer(r"[{}]", text):
@@ -230,7 +230,7 @@ def _library(path: Path, text: str) -> _Group:
             head = _HEAD.search(text, max(after, brace.start() - 400), brace.start())
             if head is None:
                 break
-            group = _Group(text, head.group(1), head.group(2), head.start(), brace.end(), -1, [])
+            group = Group(text, head.group(1), head.group(2), head.start(), brace.end(), -1, [])
             stack[-1].inside.append(group)
             stack.append(group)
         elif len(stack) > 1:
@@ -244,7 +244,7 @@ def _library(path: Path, text: str) -> _Group:
     return libraries[0]
 
 
-def _unit(library: _Group, name: str, scales: dict[str, float], path: Path) -> float:
+def _unit(library: Group, name: str, scales: dict[str, float], path: Path) -> float:
     """Return a unit of the library in ps or fF."""
     told = library.attribute(name)
     if not told:
@@ -263,7 +263,7 @@ def _number(text: str) -> float:
         return 0.0
 
 
-def _cell(group: _Group, units: set[tuple[float, float]]) -> Cell:
+def _cell(group: Group, units: set[tuple[float, float]]) -> Cell:
     """Return what is used of a cell."""
     ((_, load_ff),) = units
     pins = [*group.named("pin"), *(pin for bus in group.named("bus", "bundle") for pin in bus.named("pin"))]
@@ -291,5 +291,5 @@ def _cell(group: _Group, units: set[tuple[float, float]]) -> Cell:
 
 def _cells_and_templates(body: str, path: Path) -> str:
     """Return the templates and cells of one file's text, to stand in another's library."""
-    groups = _library(path, body).named("lu_table_template", "power_lut_template", "cell")
+    groups = parse(path, body).named("lu_table_template", "power_lut_template", "cell")
     return "\n".join(group.source[group.start : group.end] for group in groups)

@@ -174,7 +174,11 @@ def compare(
         list[int] | None, typer.Option("--units", help="Lanes of an NMPU; may be repeated. Default: 1, 4, 16, 64.")
     ] = None,
     measured: Annotated[
-        MaybeFile, typer.Option("--measured", help="Measurements that --json wrote before, instead of new ones.")
+        MaybeFile,
+        typer.Option(
+            "--measured",
+            help="Measurements that --json wrote before, instead of new ones; with --liberty, energies are added.",
+        ),
     ] = None,
     network: Annotated[
         str | None, typer.Option("--network", help="Add a network's layers: resnet9s, resnet20 or resnet32.")
@@ -185,22 +189,28 @@ def compare(
     quick: Annotated[bool, typer.Option("--quick", help="4 lanes, one netlist a unit.")] = False,
     json_file: Json = None,
 ) -> None:
-    """Compare the NMPU with the FP16 unit on equal work: time of a vector, throughput, area, each with its formula."""
+    """Compare the NMPU with the FP16 unit on equal work: time of a vector, throughput, area, energy, with formulas."""
     from golden_model.errors import UserError
     from integration.zoo import networks
     from synth.compare.comparison import compare as run
     from synth.compare.comparison import document, read
+    from synth.compare.complete import complete
     from synth.compare.show import print_comparison
     from synth.liberty import read as read_library
 
-    console = Console()
+    console, told = Console(), Console(stderr=True)
     if network is not None:
         networks.build(network)  # a wrong name is told before minutes are spent
     if measured is not None:
         comparison = read(measured)
+        if liberty:
+            comparison = complete(
+                comparison,
+                read_library(liberty),
+                progress=lambda label: told.print(f"measuring the energy of {label}"),
+            )
     elif liberty:
         chosen = {"units": tuple(units)} if units else {"units": (4,)} if quick else {}
-        told = Console(stderr=True)
         comparison = run(
             read_library(liberty),
             quick=quick,

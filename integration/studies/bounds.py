@@ -39,6 +39,8 @@ class Bound:
     """Time that the NMPU needs for one vector's columns in steady state: ceil(columns / lanes) x period."""
     fp16_ns: float
     """The FP16 unit's, likewise: columns x period."""
+    points: int
+    """Data points of one image that the digital units take: vectors x columns x tiles that a column is spread over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,8 @@ class Bounds:
     """The FP16 unit's name."""
     fill_ns: dict[str, float]
     """By unit: what the last vector of a layer takes beyond its steady time, latency x period."""
+    point_fj: dict[str, float | None]
+    """By unit: energy of a data point while words stream, fJ; None where it was not measured."""
     layers: tuple[Bound, ...]
 
     def layer_us(self, layer: Bound, unit: str) -> float:
@@ -65,10 +69,21 @@ class Bounds:
         """Return the time of all layers, one after the other, us."""
         return sum(self.layer_us(layer, unit) for layer in self.layers)
 
+    def layer_nj(self, layer: Bound, unit: str) -> float | None:
+        """Return the digital energy of a layer: data points x energy of a data point, nJ."""
+        point = self.point_fj[unit]
+        return None if point is None else layer.points * point / 1e6
+
+    def total_nj(self, unit: str) -> float | None:
+        """Return the digital energy of all layers, nJ."""
+        point = self.point_fj[unit]
+        return None if point is None else sum(layer.points for layer in self.layers) * point / 1e6
+
     def document(self) -> dict[str, Any]:
         """Return the table as JSON takes it."""
-        totals = {f"total_{unit}_us": self.total_us(unit) for unit in ("nmpu", "fp16")}
-        return asdict(self) | totals
+        units = ("nmpu", "fp16")
+        totals = {f"total_{unit}_us": self.total_us(unit) for unit in units}
+        return asdict(self) | totals | {f"total_{unit}_nj": self.total_nj(unit) for unit in units}
 
 
 def bounds(
@@ -97,6 +112,7 @@ def bounds(
                     vectors=output[0].numel() // columns,
                     nmpu_ns=_digital_ns(nmpu, columns),
                     fp16_ns=_digital_ns(fp16, columns),
+                    points=output[0].numel() * -(-rows // ROWS),
                 )
             )
 
@@ -117,6 +133,7 @@ def bounds(
         nmpu=nmpu.unit.label,
         fp16=fp16.unit.label,
         fill_ns=fill,
+        point_fj={"nmpu": _point_fj(nmpu), "fp16": _point_fj(fp16)},
         layers=tuple(layers),
     )
 
@@ -124,6 +141,11 @@ def bounds(
 def _digital_ns(best: Best, columns: int) -> float:
     """Return the time of one vector's columns in steady state, ns: a word a cycle."""
     return math.ceil(min(columns, COLUMNS) / best.unit.lanes) * best.netlist.period_ps / 1e3
+
+
+def _point_fj(best: Best) -> float | None:
+    """Return the energy of a data point in the netlist that the times are of, fJ."""
+    return None if best.netlist.energy is None else figures.point_fj(best.unit, best.netlist)
 
 
 def print_bounds(table: Bounds, console: Console) -> None:
@@ -135,13 +157,24 @@ def print_bounds(table: Bounds, console: Console) -> None:
     )
     shown = Table(box=None, pad_edge=False, header_style="")
     heads = ("layer", "rows", "columns", "tiles", "vectors", "NMPU ns", "FP16 ns", "NMPU bound", "FP16 bound")
-    for index, head in enumerate((*heads, "NMPU us", "FP16 us")):
+    for index, head in enumerate((*heads, "NMPU us", "FP16 us", "NMPU nJ", "FP16 nJ")):
         shown.add_column(head, justify="right" if index else "left")
     for layer in table.layers:
         bound = ["digital" if ns > table.product_ns else "product" for ns in (layer.nmpu_ns, layer.fp16_ns)]
         times = [f"{table.layer_us(layer, unit):.2f}" for unit in ("nmpu", "fp16")]
+        energies = [_nj(table.layer_nj(layer, unit)) for unit in ("nmpu", "fp16")]
         counts = map(str, (layer.rows, layer.columns, layer.tiles, layer.vectors))
-        shown.add_row(layer.layer, *counts, f"{layer.nmpu_ns:.2f}", f"{layer.fp16_ns:.2f}", *bound, *times)
-    shown.add_row("network", *[""] * 8, f"{table.total_us('nmpu'):.2f}", f"{table.total_us('fp16'):.2f}")
+        shown.add_row(layer.layer, *counts, f"{layer.nmpu_ns:.2f}", f"{layer.fp16_ns:.2f}", *bound, *times, *energies)
+    sums = [f"{table.total_us(unit):.2f}" for unit in ("nmpu", "fp16")]
+    sums += [_nj(table.total_nj(unit)) for unit in ("nmpu", "fp16")]
+    shown.add_row("network", *[""] * 8, *sums)
     console.print(shown)
-    console.print("Energy: not measured.")
+    console.print(
+        "Energy: of the digital units alone, in the netlists that the times are of: data points (vectors x columns x "
+        "tiles that a column is spread over) x energy of one in the comparison's trace, whatever the layer. What a "
+        "unit takes while it waits, lanes without a column, the array and its converters are not in it."
+    )
+
+
+def _nj(energy: float | None) -> str:
+    return "not measured" if energy is None else f"{energy:.1f}"

@@ -16,6 +16,7 @@ from synth.compare.candidates import DEPTHS, HEADLINE, UNITS, Candidate, fp16, n
 from synth.compare.cycles import Cycles
 from synth.compare.measure import Measured, Netlist, measure
 from synth.liberty import Kind, Library
+from synth.power.energy import Power
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,5 +119,9 @@ def read(path: Path) -> Comparison:
 
 
 def _measured(told: dict[str, Any]) -> Measured:
-    netlists = tuple(Netlist(**each) for each in told["netlists"])
+    netlists = tuple(Netlist(**each | {"energy": _energy(each.get("energy"))}) for each in told["netlists"])
     return Measured(**told | {"cycles": Cycles(**told["cycles"]), "netlists": netlists})
+
+
+def _energy(told: dict[str, Any] | None) -> Power | None:
+    return None if told is None else Power(**told | {"without_table": tuple(told["without_table"])})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -55,14 +56,27 @@ def whole(unit: Measured, netlist: Netlist, bit: float) -> float:
     return netlist.area - netlist.store + unit.bits * bit
 
 
+def vector_fj(unit: Measured, netlist: Netlist) -> float:
+    """Return the energy of one vector in steady state, fJ; not a number where it was not measured."""
+    if netlist.energy is None:
+        return math.nan
+    return unit.cycles.steady * netlist.energy.cycle_fj(netlist.period_ps)
+
+
+def point_fj(unit: Measured, netlist: Netlist) -> float:
+    """Return the energy of one data point, a column of a vector, in steady state, fJ."""
+    return vector_fj(unit, netlist) / (unit.cycles.steady * unit.lanes)
+
+
 def best(units: Sequence[Measured], figure: Callable[[Measured, Netlist], float], *, least: bool) -> Best:
-    """Return the best netlist of some units for a figure, the least or the largest."""
+    """Return the best netlist of some units for a figure, the least or the largest; one at least has the figure."""
     found = [Best(value=figure(u, n), unit=u, netlist=n) for u in units for n in u.netlists]
+    found = [each for each in found if not math.isnan(each.value)]
     return (min if least else max)(found, key=lambda each: each.value)
 
 
 def ratios(nmpu: Measured, fp16: Sequence[Measured], bit: float) -> tuple[Ratio, ...]:
-    """Return every ratio of one NMPU over the best FP16 unit; the first is the headline."""
+    """Return every ratio of one NMPU over the best FP16 unit; the first is the headline, energy last where measured."""
 
     def ratio(
         name: str,
@@ -76,7 +90,7 @@ def ratios(nmpu: Measured, fp16: Sequence[Measured], bit: float) -> tuple[Ratio,
         value = base.value / ours.value if least else ours.value / base.value
         return Ratio(name=name, formula=formula, value=value, nmpu=ours, fp16=base, paper=paper)
 
-    return (
+    found = (
         ratio("time of a vector", "FP16 (cycles x period) / NMPU (cycles x period)", vector_ps, paper=PAPER["time"]),
         ratio("cycles of a vector", "FP16 cycles / NMPU cycles", lambda u, n: float(u.cycles.vector)),
         ratio("clock period", "FP16 period / NMPU period", lambda u, n: n.period_ps),
@@ -117,3 +131,9 @@ def ratios(nmpu: Measured, fp16: Sequence[Measured], bit: float) -> tuple[Ratio,
             least=False,
         ),
     )
+    if not all(any(n.energy for u in units for n in u.netlists) for units in ([nmpu], fp16)):
+        return found
+    formula = (
+        "FP16 (steady cycles x energy of a cycle) / NMPU the same; parameters of one column a lane, standing still"
+    )
+    return (*found, ratio("energy of a vector", formula, vector_fj))

@@ -10,11 +10,14 @@ from amaranth.hdl import Shape
 
 from golden_model.fp16_unit import Fp16Config
 from golden_model.nmpu_config import NmpuConfig
+from synth.compare import energy
 from synth.compare.candidates import Candidate
 from synth.compare.cycles import Cycles, count
 from synth.liberty import Library
 from synth.mapping import RECIPES, fingerprint
 from synth.mutation import Part
+from synth.power.energy import Power, tables
+from synth.power.simulate import missing
 from synth.registry import unit as find_unit
 from synth.synthesis import Search, synthesise
 from synth.verilog import elaborate
@@ -45,6 +48,8 @@ class Netlist:
     """Arithmetic with its pipeline registers."""
     store: float
     """Parameter store, of one column a lane."""
+    energy: Power | None = None
+    """Energy of a cycle in steady state; None where it was not measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,13 +92,14 @@ def stored_bits(candidate: Candidate) -> int:
 def measure(candidate: Candidate, library: Library, *, quick: bool = False) -> Measured:
     """Map a unit onto a library, time it, and count its cycles. Clock gates stand for enables where there are any.
 
-    Raises UserError where Yosys or OpenSTA is missing.
+    Its energy is measured where Icarus Verilog is installed. Raises UserError where Yosys or OpenSTA is missing.
     """
     verilog = text(candidate)
     search = BRIEF if quick else FEW if candidate.lanes >= MANY_LANES else SEARCH
     standing = find_unit(candidate.unit).standing(mapped(candidate))
     gates = library.has_clock_gate
     report = synthesise(verilog, candidate.unit, library, search=search, clock_gates=gates, standing=standing)
+    energies = tables(library) if missing() is None else None
     netlists = []
     for point in report.points:
         areas = {share.part: share.area for share in report.shares(point)}
@@ -105,6 +111,7 @@ def measure(candidate: Candidate, library: Library, *, quick: bool = False) -> M
                 area=point.area,
                 arithmetic=areas.get(Part.DATAPATH, 0.0),
                 store=areas.get(Part.STORE, 0.0),
+                energy=None if energies is None else energy.measure(candidate, point.netlist.module, library, energies),
             )
         )
     return Measured(

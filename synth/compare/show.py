@@ -43,6 +43,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
             f"{figures.whole(unit, fastest, comparison.bit_area):.0f}",
         )
     console.print(table, "The fastest netlist of each unit.\n")
+    print_energy(comparison, console)
     headline = comparison.headline
     table = _table(f"{headline.label} over FP16", "ours", "paper", "FP16's cycles a multiply-add", "formula")
     found = comparison.ratios(headline)
@@ -60,3 +61,39 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         f"\nOf every ratio the best FP16 depth and the best netlist of either unit. The largest ratio of the time of a "
         f"vector is {most:.1f}x ({unit.label}); it {reaches} the paper's {figures.PAPER['time']:g}x on our definition."
     )
+
+
+def print_energy(comparison: Comparison, console: Console) -> None:
+    """Print the energy of the fastest measured netlist of every unit, by part."""
+    columns = ("nets", "cells", "clock nets", "clock cells", "leakage", "pJ a vector", "fJ a point", "mW", "edges")
+    table = _table("unit, pJ of each part", *columns)
+    lacking: set[str] = set()
+    for unit in (*comparison.nmpu, *comparison.fp16):
+        known = [netlist for netlist in unit.netlists if netlist.energy is not None]
+        if not known:
+            continue
+        fastest = min(known, key=lambda netlist: netlist.period_ps)
+        power, period, cycles = fastest.energy, fastest.period_ps, unit.cycles.steady
+        assert power is not None
+        leakage = None if power.leakage_nw is None else power.leakage_fj(period)
+        parts = (power.nets, power.cells, power.clock_nets, power.clock_cells, leakage)
+        table.add_row(
+            unit.label,
+            *("absent" if part is None else f"{cycles * part / 1e3:.2f}" for part in parts),
+            f"{figures.vector_fj(unit, fastest) / 1e3:.1f}",
+            f"{figures.point_fj(unit, fastest):.0f}",
+            f"{power.microwatts(period) / 1e3:.2f}",
+            f"{power.toggles:.2f}",
+        )
+        lacking |= set(power.without_table)
+    if not table.rows:
+        console.print("Energy: not measured (it needs Icarus Verilog).\n")
+        return
+    console.print(
+        table,
+        "Energy in steady state, fastest netlist, at its own clock: toggles of the gate-level netlist (no delays, so "
+        "no glitches; no wires) under a trace of a network, outputs equal to the golden model's. Edges: of a net and "
+        "cycle. Storage of one column a lane, whose parameters stand still. Absent: not in the library.\n",
+    )
+    if lacking:
+        console.print(f"Without tables in this library, counted as 0: {', '.join(sorted(lacking))}\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,15 @@ from golden_model.nmpu_config import Input, NmpuConfig
 from integration.cli.main import main
 from integration.studies.bounds import bounds
 from synth import liberty, timing
-from synth.compare import figures
+from synth.compare import figures, stored
 from synth.compare.candidates import COLUMNS, DEPTHS, UNITS, fp16, nmpu
 from synth.compare.comparison import Comparison, compare, document, read
+from synth.compare.complete import complete
 from synth.compare.cycles import Cycles, count
 from synth.compare.measure import Measured, Netlist, stored_bits, text
 from synth.mapping import fingerprint
+from synth.power import simulate
+from synth.power.energy import Power
 from synth.registry import unit as find_unit
 
 pytestmark = pytest.mark.whole
@@ -52,6 +56,23 @@ def test_every_ratio_is_that_worked_out_by_hand() -> None:
     assert found["arithmetic area of one lane"].value == pytest.approx(64 * 40 / 700)
     assert found["whole unit, storage included"].value == pytest.approx((90 - 20 + 150) / (1100 - 100 + 50))
     assert found["storage bits"].value == 3
+
+
+def spent(nets: float, cells: float | None, leakage_nw: float | None) -> Power:
+    parts = {"nets": nets, "cells": cells, "clock_nets": 0.0, "clock_cells": cells, "leakage_nw": leakage_nw}
+    return Power(cycles=1, words=1, toggles=0.1, without_table=(), **parts)  # type: ignore[arg-type]
+
+
+def test_the_energy_of_a_vector_is_that_of_its_steady_cycles() -> None:
+    assert "energy of a vector" not in {ratio.name for ratio in figures.ratios(NMPU, [SHALLOW, DEEP], 0.5)}
+    first, second = NMPU.netlists
+    ours = replace(NMPU, netlists=(first, replace(second, energy=spent(100.0, 50.0, 1e6))))
+    deep = replace(DEEP, netlists=(replace(DEEP.netlists[0], energy=spent(30.0, None, None)),))
+    found = figures.ratios(ours, [SHALLOW, deep], 0.5)[-1]
+    assert found.name == "energy of a vector" and found.paper is None
+    assert found.nmpu.value == pytest.approx(4 * (100 + 50 + 50 + 1e6 * 600 * 1e-6)), "4 cycles of 600 ps, 1 mW leaks"
+    assert found.fp16.value == 256 * 30 and found.fp16.unit is deep, "only what was measured is compared"
+    assert figures.point_fj(*(deep, deep.netlists[0])) == 30
 
 
 @pytest.mark.parametrize("candidate", [nmpu(1), nmpu(16), fp16(3)], ids=lambda each: each.label)
@@ -99,6 +120,7 @@ def test_the_committed_results_are_of_this_hardware(committed: Comparison) -> No
         )
         assert unit.cycles == count(candidate)
         assert unit.bits == stored_bits(candidate)
+        assert any(netlist.energy for netlist in unit.netlists), f"{unit.label}: nmpu compare --measured ... --liberty"
     assert json.loads(COMMITTED.read_text())["ratios"] == json.loads(json.dumps(document(committed)))["ratios"]
 
 
@@ -131,9 +153,32 @@ def test_the_figures_of_the_page_are_the_measured_ones(committed: Comparison) ->
         f"against {base.unit.cycles.vector} of {base.netlist.period_ps:.0f} ps" in page
     )
     assert f"{dense.value:.1f}x the vectors a second and arithmetic area" in page
+    energy = ratios["energy of a vector"]
+    assert (
+        f"{energy.value:.1f}x less energy: {energy.nmpu.value / 1e3:.0f} pJ a vector "
+        f"against {energy.fp16.value / 1e3:.0f} pJ" in page
+    )
     lane = json.loads((COMMITTED.parent / "lane.json").read_text())
     chosen = lane["points"][lane["chosen"]]
     assert f"{chosen['area']:.1f} um2 at {chosen['period_ps']:.0f} ps" in page
+
+
+def test_the_committed_energies_of_a_store_are_of_this_hardware_and_on_the_page() -> None:
+    told = json.loads((COMMITTED.parent / "energy.json").read_text())
+    page = " ".join((COMMITTED.parents[1] / "synthesis.md").read_text().split())
+    cases = [(candidate, *case) for candidate in stored.CANDIDATES for case in stored.CASES]
+    for (candidate, columns, uniform), unit in zip(cases, told["units"], strict=True):
+        assert (unit["label"], unit["stored"], unit["uniform"]) == (candidate.label, columns, uniform)
+        assert unit["verilog"] == fingerprint(stored.text(candidate, columns), candidate.unit), "stored.document anew"
+        energy = Power(**unit["energy"])
+        assert unit["vector_pj"] == COLUMNS / candidate.lanes * energy.cycle_fj(unit["period_ps"]) / 1e3
+    of = {case: [u["vector_pj"] for u in told["units"] if (u["stored"], u["uniform"]) == case] for case in stored.CASES}
+    (one, *ones), (four, *fours), (wide, *wides) = of.values()
+    assert (
+        f"4 lanes take {four:.0f} pJ a vector against {min(fours):.0f} pJ, {min(fours) / four:.1f}x, instead of "
+        f"{one:.0f} against {min(ones):.0f}, {min(ones) / one:.1f}x" in page
+    )
+    assert f"{wide:.0f} against {min(wides):.0f} pJ, {min(wides) / wide:.1f}x" in page
 
 
 def test_what_bounds_a_layer(committed: Comparison) -> None:
@@ -143,6 +188,13 @@ def test_what_bounds_a_layer(committed: Comparison) -> None:
     best = figures.best(committed.fp16, figures.vector_ps, least=True)
     assert first.fp16_ns == pytest.approx(28 * best.netlist.period_ps / 1e3)
     assert table.layer_us(first, "nmpu") == pytest.approx((1024 * 10 + table.fill_ns["nmpu"]) / 1e3)
+    assert first.points == 28 * 1024
+    second = next(layer for layer in table.layers if layer.rows > 256)
+    assert second.points == second.vectors * second.columns * -(-second.rows // 256), "each tile's sums pass a unit"
+    point = figures.point_fj(best.unit, best.netlist)
+    assert table.layer_nj(first, "fp16") == pytest.approx(28 * 1024 * point / 1e6)
+    unmeasured = replace(table, point_fj={"nmpu": None, "fp16": None})
+    assert unmeasured.layer_nj(first, "nmpu") is None and unmeasured.document()["total_fp16_nj"] is None
     assert table.layer_us(first, "fp16") > table.layer_us(first, "nmpu"), "28 columns take the FP16 unit longer"
 
 
@@ -177,6 +229,19 @@ def test_without_opensta_nothing_is_compared(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(UserError, match="OpenSTA is not installed"):
         compare(library, units=(1,), depths=(6,), quick=True)
     timing.version.cache_clear()
+
+
+def test_energies_are_added_to_the_library_that_was_measured_only(
+    tmp_path: Path, committed: Comparison, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "small.lib"
+    path.write_text(small_liberty())
+    monkeypatch.setattr(simulate.shutil, "which", lambda program: program)
+    with pytest.raises(UserError, match="small is not the library that was measured"):
+        complete(committed, liberty.read([path]))
+    monkeypatch.setattr(simulate.shutil, "which", lambda program: None)
+    with pytest.raises(UserError, match="energy needs Icarus Verilog"):
+        complete(committed, liberty.read([path]))
 
 
 @needs_sta

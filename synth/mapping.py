@@ -120,7 +120,7 @@ def map_cells(
 {gates}
 dfflibmap -liberty cells.lib{avoided}
 abc -D {max(target_ps, 1.0):.0f} -liberty cells.lib -constr constr {recipe.script}
-opt_clean -purge; delete t:$scopeinfo
+splitnets; opt_clean -purge; delete t:$scopeinfo
 read_liberty -lib -ignore_miss_func -ignore_miss_dir -setattr liberty_cell cells.lib
 write_json mapped.json; write_verilog -noattr -noexpr mapped.v
 """

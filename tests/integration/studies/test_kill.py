@@ -31,6 +31,11 @@ shape.height = [1, 2, 3, 4, 5]
 POINTS = 150
 
 
+def _hears_ctrl_c() -> None:
+    """What runs in the background of a shell script has SIGINT ignored, and would hand that on."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Command:
     """`nmpu sweep` in a folder of its own, with a ledger of what was computed."""
 
@@ -49,6 +54,7 @@ class Command:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=_hears_ctrl_c,
         )
 
     def finish(self) -> str:

@@ -14,6 +14,8 @@ from golden_model import float16
 from golden_model.fixed import INT8, SQ, SYM8, UQ, Format, Range
 from hdl.float16 import LATENCIES, Operation, add, from_int, multiply, multiply_add, to_int
 
+pytestmark = pytest.mark.whole
+
 Bits = NDArray[np.uint16]
 
 _MAGNITUDES = (

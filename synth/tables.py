@@ -7,8 +7,9 @@ import dataclasses
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -120,24 +121,31 @@ def tables(unit: Unit) -> dict[str, str]:
 def regenerated(unit: Unit, page: str) -> str:
     """Return a page with the text between `<!-- NAME: generated -->` and `<!-- end -->` written anew."""
     for name, table in tables(unit).items():
-        pattern = re.compile(rf"(<!-- {name}: [^\n]*-->\n).*?(<!-- end -->)", re.DOTALL)
-        if not pattern.search(page):
-            raise UserError(
-                f"the page of {unit.name} has no markers for its {name}: <!-- {name}: generated --> ... end"
-            )
-        page = pattern.sub(lambda found, table=table: f"{found[1]}{table}\n{found[2]}", page)  # type: ignore[misc]  # bound now, in the default
+        page = between(page, name, table + "\n")
     return page
+
+
+def between(page: str, name: str, text: str) -> str:
+    """Return a page with other text between the markers of a name; UserError without markers."""
+    found = re.search(rf"<!-- {name}: [^\n]*-->\n(.*?)<!-- end -->", page, re.DOTALL)
+    if found is None:
+        raise UserError(f"the page has no markers for its {name}: <!-- {name}: generated --> ... end")
+    return page[: found.start(1)] + text + page[found.end(1) :]
+
+
+def rewrite(page: Path, regenerate: Callable[[str], str]) -> None:
+    """Write a page anew, whole, and print its name."""
+    text = regenerate(page.read_text(encoding="utf-8"))
+    temporary = page.with_suffix(".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, page)
+    print(page)
 
 
 def main() -> None:
     """Write the tables of every unit that has a page."""
     for unit in UNITS.values():
-        page = PAGES / f"{unit.name}.md"
-        text = regenerated(unit, page.read_text(encoding="utf-8"))
-        temporary = page.with_suffix(".tmp")
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, page)
-        print(page)
+        rewrite(PAGES / f"{unit.name}.md", partial(regenerated, unit))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ code, logit and saturation flag of the two is compared.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -59,7 +60,7 @@ def _registers(layer: Layer, index: int, tiles: int, residual: Tensor | None, *,
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Hardware:
+class _Hardware(ABC):
     """What a unit becomes whose Verilog computes: mixed in front of its golden model."""
 
     engine: Engine = Engine.CXXRTL
@@ -71,18 +72,17 @@ class _Hardware:
     fuses: ClassVar[bool] = False
 
     @cached_property
-    def bench(self) -> Bench:
-        """Return the chips."""
-        config: Any = getattr(self, "config")  # noqa: B009  # the golden model's, which mypy does not see here
-        return Bench(compiled(self.unit, config, self.engine, self.verilog))
+    def bench(self: Any) -> Bench:
+        """Return the chips; the configuration is the golden model's."""
+        return Bench(compiled(self.unit, self.config, self.engine, self.verilog))
 
+    @abstractmethod
     def held(self, columns: Parameters) -> Mapping[str, Any]:
         """Return a tile's parameters as the store takes them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def made(self, out: Mapping[str, Any], *, logits: bool) -> Tensor:
         """Return codes, or logits in output LSB, of the fields that leave the last tile."""
-        raise NotImplementedError
 
     def finish(
         self,

@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +165,7 @@ def code_costs(codes: int = 1 << 20, columns: int = 64) -> list[dict[str, Any]]:
             kernel = fuse(function, ("bench", name))
             for _ in range(3):
                 kernel(*counts, residual, parameters)
-            times = [_time(lambda k=kernel, p=parameters: k(*counts, residual, p), 3) for _ in range(PAIRS)]  # type: ignore[misc]  # bound now, in the defaults
+            times = [_time(partial(kernel, *counts, residual, parameters), 3) for _ in range(PAIRS)]
             results.append({"unit": name, "ns_per_code": statistics.median(times) / (rows * columns) * 1e9})
     return results
 

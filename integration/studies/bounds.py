@@ -156,23 +156,24 @@ def print_bounds(table: Bounds, console: Console) -> None:
         "max(product, digital) + fill; layers one after the other, a digital unit a crossbar."
     )
     shown = Table(box=None, pad_edge=False, header_style="")
-    heads = ("layer", "rows", "columns", "tiles", "vectors", "NMPU ns", "FP16 ns", "NMPU bound", "FP16 bound")
-    for index, head in enumerate((*heads, "NMPU us", "FP16 us", "NMPU nJ", "FP16 nJ")):
-        shown.add_column(head, justify="right" if index else "left")
+    heads = ("layer", "rows", "col-\numns", "tiles", "vec-\ntors", "NMPU\nns", "FP16\nns")
+    for index, head in enumerate((*heads, "NMPU\nus", "FP16\nus", "NMPU\nnJ", "FP16\nnJ")):
+        shown.add_column(head, justify="right" if index else "left", no_wrap=True)
     for layer in table.layers:
-        bound = ["digital" if ns > table.product_ns else "product" for ns in (layer.nmpu_ns, layer.fp16_ns)]
-        times = [f"{table.layer_us(layer, unit):.2f}" for unit in ("nmpu", "fp16")]
+        units = (("nmpu", layer.nmpu_ns), ("fp16", layer.fp16_ns))
+        times = [f"{table.layer_us(layer, unit):.2f}{'*' * (ns > table.product_ns)}" for unit, ns in units]
         energies = [_nj(table.layer_nj(layer, unit)) for unit in ("nmpu", "fp16")]
         counts = map(str, (layer.rows, layer.columns, layer.tiles, layer.vectors))
-        shown.add_row(layer.layer, *counts, f"{layer.nmpu_ns:.2f}", f"{layer.fp16_ns:.2f}", *bound, *times, *energies)
+        shown.add_row(layer.layer, *counts, f"{layer.nmpu_ns:.2f}", f"{layer.fp16_ns:.2f}", *times, *energies)
     sums = [f"{table.total_us(unit):.2f}" for unit in ("nmpu", "fp16")]
     sums += [_nj(table.total_nj(unit)) for unit in ("nmpu", "fp16")]
-    shown.add_row("network", *[""] * 8, *sums)
+    shown.add_row("network", *[""] * 6, *sums)
     console.print(shown)
     console.print(
-        "Energy: of the digital units alone, in the netlists that the times are of: data points (vectors x columns x "
-        "tiles that a column is spread over) x energy of one in the comparison's trace, whatever the layer. What a "
-        "unit takes while it waits, lanes without a column, the array and its converters are not in it."
+        "*: bound by the digital unit; every other layer by the matrix-vector product. Energy: of the digital units "
+        "alone, in the netlists that the times are of: data points (vectors x columns x tiles that a column is spread "
+        "over) x energy of one in the comparison's trace, whatever the layer. What a unit takes while it waits, lanes "
+        "without a column, the array and its converters are not in it."
     )
 
 

@@ -61,7 +61,8 @@ class ResNet9s(nn.Module):
         x = self.res1(F.max_pool2d(F.relu(self.bn2(self.conv2(x))), 2))
         x = F.max_pool2d(F.relu(self.bn3(self.conv3(x))), 2)
         x = self.res2(F.max_pool2d(F.relu(self.bn4(self.conv4(x))), 2))
-        return self.fc(torch.flatten(F.max_pool2d(x, 4), 1))  # type: ignore[no-any-return]  # modules return Any
+        logits: Tensor = self.fc(torch.flatten(F.max_pool2d(x, 4), 1))
+        return logits
 
 
 class BasicBlock(nn.Module):
@@ -107,7 +108,8 @@ class CifarResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Logits of a batch of normalised images."""
         x = self.layer3(self.layer2(self.layer1(F.relu(self.bn1(self.conv1(x))))))
-        return self.linear(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1))  # type: ignore[no-any-return]  # modules return Any
+        logits: Tensor = self.linear(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1))
+        return logits
 
 
 def resnet9s(classes: int = 10, in_channels: int = 3) -> nn.Module:

@@ -8,13 +8,19 @@ from rich.table import Table
 from synth.compare import figures
 from synth.compare.candidates import COLUMNS
 from synth.compare.comparison import Comparison
+from synth.compare.measure import Measured
 
 
 def _table(*columns: str, left: int = 1) -> Table:
     table = Table(box=None, pad_edge=False, header_style="")
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index < left else "right")
+        table.add_column(column, justify="left" if index < left else "right", no_wrap=index == 0)
     return table
+
+
+def _short(unit: Measured) -> str:
+    """Return a unit's name as a narrow table has room for."""
+    return unit.label.removesuffix(" a multiply-add")
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
@@ -28,11 +34,13 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         f"to the one that delivers the last. Storage apart: {comparison.bit_area:g} a bit in both, one smallest "
         "flip-flop.\n"
     )
-    table = _table("unit", "period ps", "cycles", "vector ns", "vectors/us", "arithmetic", "a lane", "bits", "whole")
+    table = _table(
+        "unit", "period\nps", "cycles", "vector\nns", "vectors\na us", "arith-\nmetic", "a lane", "bits", "whole"
+    )
     for unit in (*comparison.nmpu, *comparison.fp16):
         fastest = min(unit.netlists, key=lambda netlist: netlist.period_ps)
         table.add_row(
-            unit.label,
+            _short(unit),
             f"{fastest.period_ps:.0f}",
             str(unit.cycles.vector),
             f"{figures.vector_ps(unit, fastest) / 1e3:.2f}",
@@ -42,10 +50,10 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
             str(unit.bits),
             f"{figures.whole(unit, fastest, comparison.bit_area):.0f}",
         )
-    console.print(table, "The fastest netlist of each unit.\n")
+    console.print(table, "The fastest netlist of each unit; FP16 by the cycles of a multiply-add.\n")
     print_energy(comparison, console)
     headline = comparison.headline
-    table = _table(f"{headline.label} over FP16", "ours", "paper", "FP16's cycles a multiply-add", "formula")
+    table = _table(f"{headline.label} over FP16", "ours", "paper", "FP16's\ncycles", "formula")
     found = comparison.ratios(headline)
     for index, ratio in enumerate(found):
         paper = f"paper {ratio.paper:g}x" if ratio.paper is not None else ""
@@ -65,8 +73,18 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 
 def print_energy(comparison: Comparison, console: Console) -> None:
     """Print the energy of the fastest measured netlist of every unit, by part."""
-    columns = ("nets", "cells", "clock nets", "clock cells", "leakage", "pJ a vector", "fJ a point", "mW", "edges")
-    table = _table("unit, pJ of each part", *columns)
+    columns = (
+        "nets\npJ",
+        "cells\npJ",
+        "clock\nnets",
+        "clock\ncells",
+        "leak-\nage",
+        "pJ a\nvector",
+        "fJ a\npoint",
+        "mW",
+        "edges",
+    )
+    table = _table("unit", *columns)
     lacking: set[str] = set()
     for unit in (*comparison.nmpu, *comparison.fp16):
         known = [netlist for netlist in unit.netlists if netlist.energy is not None]
@@ -78,7 +96,7 @@ def print_energy(comparison: Comparison, console: Console) -> None:
         leakage = None if power.leakage_nw is None else power.leakage_fj(period)
         parts = (power.nets, power.cells, power.clock_nets, power.clock_cells, leakage)
         table.add_row(
-            unit.label,
+            _short(unit),
             *("absent" if part is None else f"{cycles * part / 1e3:.2f}" for part in parts),
             f"{figures.vector_fj(unit, fastest) / 1e3:.1f}",
             f"{figures.point_fj(unit, fastest):.0f}",

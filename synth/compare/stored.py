@@ -1,7 +1,6 @@
 """What the store and the words do to the energy: several columns a lane, read in turn, and uniform counts.
 
-    from synth.compare.stored import document
-    json.dumps(document(liberty.read(paths)))        # docs/results/energy.json: a minute
+    python -m synth.compare.stored a.lib b.lib > docs/results/energy.json      # a minute
 
 In the comparison one column a lane is stored and its parameters stand still. Here every word finds other parameters
 than the word before, which switch the multipliers' second operand and the read multiplexers. The network's counts are
@@ -11,12 +10,15 @@ small; uniform ones use every bit.
 from __future__ import annotations
 
 import hashlib
+import json
+import sys
 import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from synth import timing, yowasp
+from golden_model.errors import UserError
+from synth import liberty, timing, yowasp
 from synth.compare import energy
 from synth.compare.candidates import COLUMNS, Candidate, fp16, nmpu
 from synth.compare.measure import FEW
@@ -75,3 +77,17 @@ def _row(candidate: Candidate, stored: int, uniform: bool, library: Library) -> 
         "energy": asdict(found),
         "vector_pj": COLUMNS / candidate.lanes * found.cycle_fj(period) / 1e3,
     }
+
+
+def main() -> None:
+    """Print the energies on the Liberty files that the command names; a mistake is one line, exit code 2."""
+    try:
+        found = document(liberty.read([Path(name) for name in sys.argv[1:]]))
+    except UserError as error:
+        print(f"nmpu: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
+    print(json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()

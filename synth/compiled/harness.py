@@ -106,10 +106,10 @@ class Harness:
                     taken.append(f"  {there} = {_number(low, field)};")
             lines = [f"  uint32_t bits[{len(words) + 1}];"]
             if kind == "o":
-                lines += [f"  copy(PORT_{port}, bits, {len(words)});", *taken]
+                lines += [f"  copy(PORT_{port}, bits, {place});", *taken]
             else:
                 lines += [f"  bits[{n}] = {' | '.join(parts)};" for n, parts in enumerate(words)]
-                lines += [f"  put(PORT_{port}, bits);"]
+                lines += [f"  put(PORT_{port}, bits, {place});"]
             text += _function(name, lines if fields else [])
         return text
 

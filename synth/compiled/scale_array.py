@@ -13,6 +13,7 @@ from golden_model.scale_array.config import ScaleArrayConfig
 from golden_model.scale_array.image import to_rows
 from golden_model.scale_array.model import Activity, read_out
 from synth.compiled.build import Engine, library
+from synth.compiled.chip import Chip
 from synth.registry import unit as find_unit
 from synth.tables import ports
 from synth.verilog import elaborate
@@ -43,7 +44,7 @@ class State(NamedTuple):
     """The counters, modulo 2^counter_bits."""
 
 
-class CompiledArray:
+class CompiledArray(Chip):
     """A scale-factor array, compiled from its Verilog.
 
     Parameters: configuration; `engine`; `text`, other Verilog with the same ports (a fault planted in it, a netlist).
@@ -67,24 +68,12 @@ class CompiledArray:
         name = "scale_array"
         names = tuple(port.name for port in ports(find_unit(name), config))
         text = elaborate(name, config) if text is None else text
-        self._library = library(text, name, name, names, constants, engine)
-        self._library.array_new.restype = ctypes.c_void_p
-        self._library.array_cycles.restype = ctypes.c_uint64
-        self._handle = ctypes.c_void_p(self._library.array_new())
-
-    def __del__(self) -> None:
-        if hasattr(self, "_handle"):
-            self._library.array_delete(self._handle)
-
-    @property
-    def cycles(self) -> int:
-        """Return the clock cycles so far."""
-        return int(self._library.array_cycles(self._handle))
+        super().__init__(library(text, name, name, names, constants, engine))
 
     def load(self, scales: NDArray[np.int64], *, binary_mode: bool = False) -> None:
         """Write scales (streams, columns) and the mode, which clears flags and counters; refuses what cannot be."""
         rows = _packed(to_rows(self.config, scales), self.config.scale_bits)
-        self._library.array_load(self._handle, _at(rows), ctypes.c_uint32(binary_mode))
+        self._library.unit_load(self._handle, _at(rows), ctypes.c_uint32(binary_mode))
 
     def stream(self, codes: NDArray[np.int64], *, stalls: tuple[int, int] = (0, 0)) -> NDArray[np.int64]:
         """Send codes (arrays, streams, columns); return the sums (arrays, columns)."""
@@ -96,7 +85,7 @@ class CompiledArray:
         words = _packed(np.asarray(codes, np.int64).reshape(-1, config.columns), 2)
         results = np.empty((len(codes) * config.slots, -(-config.columns // 32)), np.uint32)
         self.seed += 1
-        failed = self._library.array_stream(
+        failed = self._library.unit_stream(
             self._handle,
             ctypes.c_size_t(len(words)),
             _at(words),
@@ -119,7 +108,7 @@ class CompiledArray:
         config = self.config
         flags = np.zeros((1, -(-config.columns // 32)), np.uint32)
         counts = np.zeros((1, -(-4 * config.counter_bits // 32)), np.uint32)
-        self._library.array_state(self._handle, _at(flags), _at(counts))
+        self._library.unit_state(self._handle, _at(flags), _at(counts))
         numbers = _unpacked(counts, config.counter_bits, 4)[0].tolist()
         return State(
             _unpacked(flags, 1, config.columns)[0].astype(bool),

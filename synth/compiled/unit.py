@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from golden_model.errors import UserError
 from synth import yowasp
 from synth.compiled.build import Engine, library
+from synth.compiled.chip import Chip
 from synth.compiled.harness import Harness
 from synth.registry import unit as find_unit
 from synth.verilog import elaborate
@@ -38,7 +39,7 @@ def _fits(text: str, harness: Harness) -> None:
         )
 
 
-class CompiledUnit:
+class CompiledUnit(Chip):
     """A unit of the registry, compiled from its Verilog.
 
     Parameters: the unit's name and configuration; `engine`; `text`, other Verilog with the same ports (a fault planted
@@ -68,19 +69,7 @@ class CompiledUnit:
             top, own_ports, moves = unit, tuple(port.name for port in harness.inner), harness.packing
         else:
             text, top, own_ports, moves = text + harness.verilog, harness.TOP, harness.ports, harness.moves
-        self._library = library(text, top, "driver", own_ports, constants, engine, lanes=self.units, moves=moves)
-        self._library.unit_new.restype = ctypes.c_void_p
-        self._library.unit_cycles.restype = ctypes.c_uint64
-        self._handle = ctypes.c_void_p(self._library.unit_new())
-
-    def __del__(self) -> None:
-        if hasattr(self, "_handle"):
-            self._library.unit_delete(self._handle)
-
-    @property
-    def cycles(self) -> int:
-        """Return the clock cycles so far."""
-        return int(self._library.unit_cycles(self._handle))
+        super().__init__(library(text, top, "driver", own_ports, constants, engine, lanes=self.units, moves=moves))
 
     def write(self, columns: Mapping[str, Any]) -> None:
         """Write the parameters of every column, one column a cycle; clears the flags."""

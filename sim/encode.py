@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from golden_model.errors import UserError
 from golden_model.fixed import SYM8, Format
 
 
@@ -23,3 +24,24 @@ class PulseWidth:
     def encode(self, values: Tensor, scale: float) -> Tensor:
         """Return the codes (float32 integers) of real values: saturate(floor(v / scale + 1/2))."""
         return torch.floor(values / scale + 0.5).clip(self.codes.range.lo, self.codes.range.hi)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BitSerial:
+    """A 1-bit converter a row: codes 0 .. 2^bits - 1, one bit a stream, lowest first (HCiM)."""
+
+    bits: int = 4
+    """Bits of an input code, 1 to 8."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.bits <= 8:
+            raise UserError(f"bits = {self.bits}: an input code has 1 to 8 bits")
+
+    @property
+    def largest(self) -> int:
+        """Return the largest code."""
+        return (1 << self.bits) - 1
+
+    def encode(self, values: Tensor, scale: float) -> Tensor:
+        """Return the codes (float32 integers) of real values: saturate(floor(v / scale + 1/2)); negatives give 0."""
+        return torch.floor(values / scale + 0.5).clip(0, self.largest)

@@ -60,3 +60,32 @@ class CountingConverter:
             analog = analog + noise
         low = 0 if self.output is Input.COUNTS else -self.full_scale - 1
         return torch.floor(analog).clip(low, self.full_scale)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparator:
+    """Comparators instead of a converter: p = +1, 0 or -1 of a column sum (HCiM, Eq. 1); one of them, or two.
+
+    ternary: +1 from the layer's threshold on, -1 down from its negative, both inclusive, else 0
+    binary:  +1 from 0 on, else -1
+    """
+
+    ternary: bool = True
+    """Two comparators a column; one if false."""
+    offset_sigma: float = 0.0
+    """Standard deviation of a comparator's offset, cells; an option of ours, drawn once a comparator."""
+
+    def __post_init__(self) -> None:
+        if self.offset_sigma < 0:
+            raise UserError(f"offset_sigma = {self.offset_sigma}: 0 or more")
+
+    def bounds(self, threshold: int, shape: tuple[int, ...], generator: np.random.Generator) -> tuple[Floats, Floats]:
+        """Return (a, b), integers: p = +1 where sum >= a, -1 where sum <= b, for comparators of this shape."""
+        if self.ternary and threshold < 1:
+            raise UserError(f"threshold = {threshold}: two comparators need at least 1, or they contradict each other")
+        upper, lower = self.offset_sigma * generator.standard_normal((2, *shape))
+        if not self.ternary:
+            least: Floats = np.ceil(upper)
+            return least, least - 1
+        a, b = np.ceil(threshold + upper), np.floor(lower - threshold)
+        return a, np.minimum(b, a - 1)  # where offsets cross, the upper comparator wins: no illegal code

@@ -56,7 +56,7 @@ def _plain(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def _read(path: Path) -> Any:
     if path.suffix == ".npz":
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: torch.from_numpy(np.ascontiguousarray(archive[name])) for name in archive.files}
+            return {name: torch.from_numpy(np.array(archive[name], order="C")) for name in archive.files}
     if path.suffix == ".safetensors":
         return safetensors.torch.load_file(path)
     content = torch.load(path, map_location="cpu", weights_only=True)

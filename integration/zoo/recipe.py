@@ -1,6 +1,7 @@
 """What decides the weights that a training ends in."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,23 +13,26 @@ EPOCHS = {"digits": 60, "mnist": 8, "cifar10": 60, "cifar100": 60}
 """Epochs where the caller names none."""
 
 
+def within(limits: Mapping[str, tuple[float, float]], settings: object) -> None:
+    """Refuse (UserError) fields outside their limits, both inclusive."""
+    for name, (low, high) in limits.items():
+        value = getattr(settings, name)
+        if not low <= value <= high:
+            raise UserError(f"training: {name} is {value}, allowed are {low}..{high}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """Everything that decides the weights; each field is the argument of `train` of that name."""
+class Settings:
+    """What every training has; each field is the argument of `train` of that name."""
 
     network: str
     dataset: str
     epochs: int
     batch: int = 128
     seed: int = 0
-    peak_lr: float = 0.3
-    warm_up: float = 0.2  # part of all steps in which the learning rate rises
-    momentum: float = 0.9  # Nesterov
-    weight_decay: float = 5e-4  # of convolution and linear weights only
     crop: int = 4  # pixels of padding of the random crops
     flip: bool = True  # mirror half of the images
     cutout: int = 6  # side of the square that is blanked
-    label_smoothing: float = 0.0
     bf16: bool = False  # autocast to bfloat16
     quick: bool = False  # a try-out: few images, few epochs
 
@@ -37,18 +41,32 @@ class Recipe:
             "epochs": (1, 100_000),
             "batch": (2, 65_536),
             "seed": (0, 2**32 - 1),
+            "crop": (0, 16),
+            "cutout": (0, 32),
+        }
+        within(limits, self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe(Settings):
+    """Everything that decides the weights of a float network."""
+
+    peak_lr: float = 0.3
+    warm_up: float = 0.2  # part of all steps in which the learning rate rises
+    momentum: float = 0.9  # Nesterov
+    weight_decay: float = 5e-4  # of convolution and linear weights only
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        Settings.__post_init__(self)
+        limits = {
             "peak_lr": (1e-6, 100.0),
             "warm_up": (0.0, 1.0),
             "momentum": (0.0, 0.9999),
             "weight_decay": (0.0, 1.0),
-            "crop": (0, 16),
-            "cutout": (0, 32),
             "label_smoothing": (0.0, 0.99),
         }
-        for name, (low, high) in limits.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise UserError(f"training: {name} is {value}, allowed are {low}..{high}")
+        within(limits, self)
         if self.momentum == 0:
             raise UserError("training: momentum is 0, Nesterov's method needs more; the usual value is 0.9")
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from golden_model.errors import UserError
 from integration.zoo import augment, checkpoint, datasets, training
 from integration.zoo.recipe import Recipe, one_cycle
+from integration.zoo.run import Run
 from integration.zoo.training import Trained, train
 
 NET = "zoo_tiny_network:net"
@@ -36,14 +37,14 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, epochs: int) -> None:
-    save = training._Run.save
+    save = Run.save
 
     def interrupted(run: Any, path: Path) -> None:
         save(run, path)
         if run.done == epochs:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(training._Run, "save", interrupted)
+    monkeypatch.setattr(Run, "save", interrupted)
 
 
 def test_a_stopped_training_resumes_to_the_same_weights_and_curve(

@@ -262,7 +262,7 @@ def _forward(reader: Reader, bits: int) -> Any:
 
 @functools.cache
 def _backward(bits: int) -> Any:
-    """Return the compiled gradients of some images: adds to `slopes`, fills `share` (images, pixels, channels)."""
+    """Return the compiled gradients of some images: adds to `slopes`, fills `passed` (images, pixels, channels)."""
     read, pack, gather = _jit(ternary), _jit(_pack), _jit(_gather)
 
     def tile(ps: Any) -> Any:
@@ -289,11 +289,11 @@ def _backward(bits: int) -> Any:
 
     def part(
         codes: Any, table: Any, starts: Any, positive: Any, negative: Any, shape: Any, a: Any, b: Any, window: Any,
-        weights: Any, gradient: Any, slopes: Any, share: Any,
+        weights: Any, gradient: Any, slopes: Any, passed: Any,
     ) -> None:  # fmt: skip
         down, across, top, left, rows, columns = shape
         images, depth, height, width = codes.shape
-        pixels, physical, channels = rows * columns, positive.shape[1], share.shape[2]
+        pixels, physical, channels = rows * columns, positive.shape[1], passed.shape[2]
         slices = physical // channels
         flat = np.empty((bits, (depth + 31) // 32, height * width), np.uint32)
         planes = np.zeros((bits, (depth + 31) // 32, height + 2 * top, width + 2 * left), np.uint32)
@@ -316,7 +316,7 @@ def _backward(bits: int) -> Any:
                     total = inside[pixel, channel]
                     for k in range(1, slices):
                         total += inside[pixel, k * channels + channel]
-                    share[image, pixel, channel] = total
+                    passed[image, pixel, channel] = total * gradient[image, pixel, channel]
 
     return _jit(part)
 
@@ -345,24 +345,24 @@ def backward(
     part: NDArray[np.float32],
     gradient: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return slopes and shares of comparators' sums, which are computed again rather than stored.
+    """Return the gradients of comparators' sums, which are computed again rather than stored.
 
     slopes_tjc = sum over images and pixels of gradient * p_tjc, (tiles, planes, physical columns)
-    share      = sum over t, j and slices of part_jc [|ps_tjc| <= window_tjc], (images, channels, height, width)
+    passed     = gradient * sum over t, j and slices of part_jc [|ps_tjc| <= window_tjc]
 
-    `gradient`: (images, channels, height, width).
+    `gradient`, `passed`: (images, channels, height, width).
     """
     given = np.ascontiguousarray(gradient.permute(0, 2, 3, 1).reshape(len(codes), -1, packed.channels).numpy())
-    share, run = np.empty_like(given), _backward(readout.weight.shape[1])
+    passed, run = np.empty_like(given), _backward(readout.weight.shape[1])
     slopes = np.zeros((CHUNKS, *readout.weight.shape), np.float32)
     values, shape = codes.numpy(), (*packed.stride, *packed.padding, *packed.size)
 
     def chunk(images: slice, number: int) -> None:
-        args = (readout.a, readout.b, window, part, given[images], slopes[number], share[images])
+        args = (readout.a, readout.b, window, part, given[images], slopes[number], passed[images])
         run(values[images], *packed[:4], shape, *args)
 
     _parallel(chunk, len(codes))
-    spread = torch.from_numpy(share).view(-1, *packed.size, packed.channels).permute(0, 3, 1, 2)
+    spread = torch.from_numpy(passed).view(-1, *packed.size, packed.channels).permute(0, 3, 1, 2)
     return torch.from_numpy(slopes.sum(0)), spread
 
 

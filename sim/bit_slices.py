@@ -181,7 +181,7 @@ class SlicedLayer:
         part: NDArray[np.float32],
         gradient: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Return slopes and shares as `bit_planes.backward` does, whatever the device."""
+        """Return gradients as `bit_planes.backward` does, whatever the device."""
         if codes.device.type == "cpu":
             return bit_planes.backward(codes, packed, readout, window, part, gradient)
         slopes, share = [], torch.zeros(())
@@ -192,7 +192,7 @@ class SlicedLayer:
             slopes.append((self._read(sums, readout, tile) * spread).sum((0, 3, 4)))
             inside = sums.abs() <= torch.from_numpy(window[tile]).to(codes.device)[..., None, None]
             share = share.to(codes.device) + (inside * weights).sum(1)
-        return torch.stack(slopes), self._channels(share)
+        return torch.stack(slopes), gradient * self._channels(share)
 
     def _read(self, sums: Tensor, readout: Readout, tile: int) -> Tensor:
         a, b = (torch.from_numpy(bound[tile]).to(sums.device)[:, None, None] for bound in (readout.a, readout.b))

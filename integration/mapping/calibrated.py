@@ -34,14 +34,13 @@ class Calibration:
 
 
 @dataclass(slots=True, kw_only=True)
-class CalibratedLayer:
-    """One layer, programmed and measured: the float parameters that every digital unit quantises.
+class MeasuredLayer:
+    """One layer as its digital unit sees it: the float parameters that every unit quantises.
 
     In real units the layer computes gamma * S_in * sum over tiles of (a_p P - a_n N + b) + beta.
     """
 
     layer: Layer
-    programmed: ProgrammedLayer
     input_scale: float
     """Real value of one LSB of the input codes."""
     output_scale: float
@@ -75,6 +74,13 @@ class CalibratedLayer:
         """Return the offset of the whole column, output LSB."""
         total: Floats = self.offsets.sum(0) * self.factor + self.layer.beta / self.output_scale
         return total
+
+
+@dataclass(slots=True, kw_only=True)
+class CalibratedLayer(MeasuredLayer):
+    """One layer, programmed onto tiles and measured there."""
+
+    programmed: ProgrammedLayer
 
 
 @dataclass(slots=True, kw_only=True)

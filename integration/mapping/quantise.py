@@ -18,7 +18,7 @@ from golden_model import float16
 from golden_model.fixed import Format
 from golden_model.nmpu_config import Columns, Input, NmpuConfig
 from golden_model.nmpu_config import Layer as UnitLayer
-from integration.mapping.calibrated import CalibratedLayer
+from integration.mapping.calibrated import MeasuredLayer
 from sim.devices import Floats
 from sim.digital import Digital, FloatUnit, Fp16Unit, NmpuUnit, Parameters
 
@@ -57,7 +57,7 @@ class UnitParameters:
     clips: Clips
 
 
-def parameters(calibrated: CalibratedLayer, unit: Digital) -> UnitParameters:
+def parameters(calibrated: MeasuredLayer, unit: Digital) -> UnitParameters:
     """Return a unit's run-time parameters for a layer."""
     match unit:
         case NmpuUnit():
@@ -69,18 +69,18 @@ def parameters(calibrated: CalibratedLayer, unit: Digital) -> UnitParameters:
     raise TypeError(f"no parameters for {unit}")
 
 
-def _lines(calibrated: CalibratedLayer) -> tuple[Floats, Floats]:
+def _lines(calibrated: MeasuredLayer) -> tuple[Floats, Floats]:
     """Return the gains of what is added and of what is subtracted, (tiles, columns) each; zeros for a signed code."""
     gains = calibrated.gains
     return gains[:, 0], gains[:, 1] if gains.shape[1] == 2 else np.zeros_like(gains[:, 0])
 
 
-def _residual(calibrated: CalibratedLayer) -> float:
+def _residual(calibrated: MeasuredLayer) -> float:
     """Return the residual's LSB in output LSB."""
     return (calibrated.residual_scale or 0.0) / calibrated.output_scale
 
 
-def float_parameters(calibrated: CalibratedLayer) -> list[Parameters]:
+def float_parameters(calibrated: MeasuredLayer) -> list[Parameters]:
     """Return the float unit's parameters, everything folded: output LSB a count."""
     positive, negative = _lines(calibrated)
     factor = calibrated.factor
@@ -93,7 +93,7 @@ def float_parameters(calibrated: CalibratedLayer) -> list[Parameters]:
     return tiles
 
 
-def _fp16(calibrated: CalibratedLayer, unit: Fp16Unit) -> list[Parameters]:
+def _fp16(calibrated: MeasuredLayer, unit: Fp16Unit) -> list[Parameters]:
     """Return binary16 parameters: the ADC correction in each tile, batch norm and output scale in gamma and beta.
 
     A column's scales are moved by a power of two to near 1, where binary16 is normal; gamma takes it back. Beta is
@@ -139,7 +139,7 @@ def _power(largest: Any, limit: float, most: int) -> Any:
     return np.clip(np.floor(np.log2(limit / safe)), 0, most).astype(np.int64)
 
 
-def _nmpu(calibrated: CalibratedLayer, unit: NmpuUnit) -> UnitParameters:
+def _nmpu(calibrated: MeasuredLayer, unit: NmpuUnit) -> UnitParameters:
     """Return the NMPU's integer parameters."""
     config, clips = unit.config, Clips()
     # Parameters count the LSB before `cut_post`; the cut floors, which the offset takes back on average.
@@ -196,7 +196,7 @@ def _nmpu(calibrated: CalibratedLayer, unit: NmpuUnit) -> UnitParameters:
     return UnitParameters(layer=layer, tiles=tiles, clips=clips)
 
 
-def _tile_fold(calibrated: CalibratedLayer, config: NmpuConfig) -> float:
+def _tile_fold(calibrated: MeasuredLayer, config: NmpuConfig) -> float:
     """Return the partial-sum LSB a unit of weight times input, where batch norm comes after the sum.
 
     As large as the scales allow; INT8 sums must also hold five standard deviations of what is summed.
@@ -220,13 +220,13 @@ def _compact(name: str, values: Any, integers: torch.dtype) -> Any:
     return torch.from_numpy(array.astype(np.int64)).to(integers)
 
 
-def _line_order(calibrated: CalibratedLayer, negate: Any) -> Any:
+def _line_order(calibrated: MeasuredLayer, negate: Any) -> Any:
     """Return, for each count of a column and each column, which measured line stands there: negated are swapped."""
     lines = np.arange(len(calibrated.means)).reshape(-1, 2, 1)
     return np.where(negate, lines[:, ::-1], lines).reshape(len(calibrated.means), -1)
 
 
-def _oriented(calibrated: CalibratedLayer, order: Any, negate: Any, dual: bool) -> tuple[Floats, Floats]:
+def _oriented(calibrated: MeasuredLayer, order: Any, negate: Any, dual: bool) -> tuple[Floats, Floats]:
     """Return means and covariances of what each scale multiplies, with the sign that it enters the sum."""
     means, covariances = calibrated.means, calibrated.covariances
     if dual:
@@ -309,7 +309,7 @@ def round_jointly(
 
 
 def _batch_norm(
-    calibrated: CalibratedLayer,
+    calibrated: MeasuredLayer,
     config: NmpuConfig,
     fold: Floats,
     scales: Floats,

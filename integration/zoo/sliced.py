@@ -51,14 +51,14 @@ class _Quantise(torch.autograd.Function):
     def forward(ctx: Any, values: Tensor, step: Tensor, low: int, high: int) -> Tensor:
         ctx.save_for_backward(values, step)
         ctx.range = low, high
-        return (values / step + 0.5).floor_().clamp_(low, high)
+        return (values / step).add_(0.5).floor_().clamp_(low, high)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
         values, step = ctx.saved_tensors
         real = values / step
-        inside = gradients[0] * ((real >= ctx.range[0]) & (real <= ctx.range[1]))
-        slope = -(inside * real).sum() / step
+        inside = torch.ops.aten.hardtanh_backward(gradients[0], real, *ctx.range)  # 0 outside of the range
+        slope = -(real.mul_(inside)).sum() / step
         return inside.div_(step), slope, None, None
 
 
@@ -75,11 +75,10 @@ class _PartialSums(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weights: Tensor, codes: Tensor, scale: Tensor, layer: SlicedConv2d) -> Tensor:
         sliced = layer.sliced(weights)
         size = (x.shape[2], x.shape[3])
+        ctx.layer, ctx.sliced, ctx.bytes = layer, sliced, x.byte().contiguous()
         ctx.save_for_backward(x, weights, scale)
-        ctx.layer, ctx.sliced = layer, sliced
-        readout = layer.readout(codes, sliced)
-        ctx.packed, ctx.readout = sliced.packed(*size), readout
-        return sliced.sums(x.byte().contiguous(), ctx.packed, readout)
+        ctx.packed, ctx.readout = sliced.packed(*size), layer.readout(codes, sliced)
+        return sliced.sums(ctx.bytes, ctx.packed, ctx.readout)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
@@ -87,11 +86,11 @@ class _PartialSums(torch.autograd.Function):
         layer, sliced, gradient = ctx.layer, ctx.sliced, gradients[0]
         part = layer.parts(sliced)
         window = (WINDOW * scale.detach()).cpu().numpy().astype(np.float32)
-        slopes, share = sliced.slopes(x.byte().contiguous(), ctx.packed, ctx.readout, window, part, gradient)
+        slopes, passed = sliced.slopes(ctx.bytes, ctx.packed, ctx.readout, window, part, gradient)
         slopes = slopes * torch.from_numpy(sliced.slice_weights()).to(slopes.device)
         dtype = torch.bfloat16 if layer.bf16 else torch.float32
         conv = layer.conv
-        passed = (gradient * share).to(dtype)
+        passed = passed.to(dtype)
         given = torch.ops.aten.convolution_backward(
             passed, x.to(dtype), weights.to(dtype), None, conv.stride, conv.padding, conv.dilation, False, [0, 0], 1,
             [ctx.needs_input_grad[0], True, False],
@@ -162,13 +161,13 @@ class SlicedConv2d(nn.Module):
             self.prepare(x)
         codes = quantise(x.float(), self.step_input, 0, self.tile.encode.largest)
         weights = self.integer_weights()
-        conv = self.conv
+        conv, step = self.conv, self.step_input * self.step_weight
         if self.sums is Sums.INTEGER:
             total = F.conv2d(codes, weights, None, conv.stride, conv.padding, conv.dilation).float()
         else:
             total = _PartialSums.apply(codes, weights, self.codes(), self.scale, self)  # type: ignore[no-untyped-call]  # likewise
-            total = total * self.scale_step
-        result: Tensor = total * (self.step_input * self.step_weight)
+            step = step * self.scale_step
+        result: Tensor = total * step
         return result
 
     def prepare(self, x: Tensor) -> None:

@@ -1,0 +1,329 @@
+"""A network trained on bit-sliced tiles as integers: the sums of scale-factor arrays, and what stands behind them.
+
+    codes = clamp(floor(x / step_input + 1/2), 0, 2^J - 1)                    encoder
+    total = sum over tiles, slices k, bits j of 2^k * s * p                   arrays, then shift and add: exact
+    y     = gamma * step * total + beta, residual add, ReLU                   digital unit
+
+The float unit keeps real values between layers, as training does. Any other unit leaves 8-bit codes, at a scale that is
+the next layer's input step over a power of two, so that its encoder only rounds low bits away. The first convolution,
+linear layers and average pooling are float, whatever the unit.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from golden_model.errors import UserError
+from golden_model.fixed import SYM8
+from golden_model.fp16_unit import Fp16Config
+from golden_model.nmpu_config import Input, NmpuConfig
+from golden_model.scale_array.combine import combined_range, unit_behind
+from integration.mapping.calibrate import moments, percentile_scale
+from integration.mapping.calibrated import Calibration, MeasuredLayer
+from integration.mapping.operations import Graph, Layer, SumPool
+from integration.mapping.quantise import Clips, UnitParameters, parameters
+from integration.mapping.trace import trace
+from integration.zoo.sliced import SlicedConv2d
+from sim.bit_planes import Packed, Readout
+from sim.bit_slices import SlicedLayer, SlicedTile
+from sim.devices import Floats
+from sim.digital import Digital, FloatUnit, Fp16Unit, NmpuUnit
+
+HEADROOM = 4
+"""Bits that a value between layers has at most below its reader's input step."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Arrays:
+    """One layer on its arrays: what the hardware is loaded with, and what an input code and a total are worth."""
+
+    name: str
+    sliced: SlicedLayer
+    scales: NDArray[np.int64]
+    """Codes of the scale factors, (row tiles, input bits, physical columns)."""
+    readout: Readout
+    """The comparators' bounds, and 2^k times the scales."""
+    threshold: int
+    input_step: float
+    """Real value of one LSB of the input codes."""
+    step: float
+    """Real value of one LSB of the total."""
+    sizes: dict[tuple[int, int], Packed] = field(default_factory=dict)
+
+    def encode(self, values: Tensor, scale: float | None) -> Tensor:
+        """Return the input codes, uint8, contiguous, of real values, or of codes whose LSB is `scale`."""
+        encoder = self.sliced.tile.encode
+        if scale is None:
+            return encoder.encode(values, self.input_step).byte().contiguous()
+        return encoder.encode(values * (scale / self.input_step), 1.0).byte().contiguous()  # a power of two: exact
+
+    def totals(self, codes: Tensor) -> Tensor:
+        """Return the totals (images, channels, height, width), float32 integers, for input codes."""
+        size = (codes.shape[2], codes.shape[3])
+        if size not in self.sizes:
+            self.sizes[size] = self.sliced.packed(*size)
+        return self.sliced.sums(codes, self.sizes[size], self.readout)
+
+
+class Work(NamedTuple):
+    """What one layer did on one batch: the hook of `SlicedNetwork.run` receives it."""
+
+    arrays: Arrays
+    codes: Tensor
+    """Input codes, uint8 (images, inputs, height, width)."""
+    totals: Tensor
+
+
+@dataclass(slots=True)
+class SlicedNetwork:
+    """A network on bit-sliced tiles. `run` returns the logits of a batch, finished by one of its units."""
+
+    tile: SlicedTile
+    graph: Graph
+    arrays: dict[str, Arrays]
+    scales: dict[int, float] = field(default_factory=dict)
+    """Real value of one LSB of each 8-bit value; those that stay real have none."""
+    measured: dict[str, MeasuredLayer] = field(default_factory=dict)
+    units: dict[str, Digital] = field(default_factory=dict)
+    prepared: dict[str, dict[str, UnitParameters]] = field(default_factory=dict)
+
+    def add(self, unit: Digital) -> None:
+        """Quantise the layers' parameters for one more unit, under its name."""
+        if unit.name in self.units:
+            raise UserError(f"two units are named {unit.name!r}; give each its own name")
+        if unit.output != SYM8:
+            raise UserError(f"{unit.name}: output {unit.output}; values between sliced layers are SYM8")
+        wanted = self.input_bits
+        config = unit.config if isinstance(unit, Fp16Unit | NmpuUnit) else None
+        if config is not None and (config.input is not Input.CODE or config.input_bits < wanted):
+            raise UserError(
+                f"{unit.name}: input {config.input.value} of {config.input_bits} bits does not fit the arrays of "
+                f"{self.tile.name}, whose totals are codes of {wanted} bits"
+            )
+        self.units[unit.name] = unit
+        self.prepared[unit.name] = {name: parameters(layer, unit) for name, layer in self.measured.items()}
+
+    def clips(self, unit: str) -> Clips:
+        """Return the parameters that a unit's formats could not hold, over all layers."""
+        return sum((prepared.clips for prepared in self.prepared[unit].values()), Clips())
+
+    @property
+    def input_bits(self) -> int:
+        """Return the width of the widest layer's totals, as the arrays' formats allow them."""
+        slices, scales = self.tile.array.slices, self.tile.scales
+        return max(combined_range(scales, slices, layer.sliced.tiles).signed_bits for layer in self.arrays.values())
+
+    def nmpu(self, **options: object) -> NmpuUnit:
+        """Return the NMPU behind these arrays: residual adder, layer shift to 15; `options` are fields of it."""
+        tiles = max(layer.sliced.tiles for layer in self.arrays.values())
+        chosen = {"residual": True} | options
+        return NmpuUnit(config=unit_behind(self.tile.scales, self.tile.array.slices, tiles, **chosen))
+
+    def fp16(self) -> Fp16Unit:
+        """Return the FP16 unit behind these arrays."""
+        return Fp16Unit(config=Fp16Config(input=Input.CODE, input_bits=self.input_bits))
+
+    def run(self, images: Tensor, unit: str | None = None, *, watch: Callable[[Work], None] | None = None) -> Tensor:
+        """Return logits, float32 (images, classes), for normalised images.
+
+        `unit`: a unit's name; None keeps real values between layers, as training does. `watch` sees every layer's work.
+        """
+        if unit is not None and unit not in self.units:
+            raise UserError(f"unit {unit!r} is not in this network: it has {', '.join(self.units)}")
+        with torch.inference_mode():
+            return self._run(images, unit, watch)
+
+    def _run(self, images: Tensor, unit: str | None, watch: Callable[[Work], None] | None) -> Tensor:
+        values: dict[int, Tensor] = {0: images.contiguous(memory_format=torch.channels_last)}
+        done = self.graph.last_uses()
+        for index in range(len(self.graph.operations)):
+            values[index + 1] = self._step(index, values, unit, watch)
+            for value in done[index]:
+                del values[value]
+        return values[len(self.graph.operations)]
+
+    def _step(
+        self, index: int, values: dict[int, Tensor], unit: str | None, watch: Callable[[Work], None] | None
+    ) -> Tensor:
+        """Return the value that an operation makes: real, or codes where a unit made it and it has a scale."""
+        operation = self.graph.operations[index]
+        x = values[operation.source]
+
+        def real(value: int) -> Tensor:
+            return values[value] if unit is None or value not in self.scales else values[value] * self.scales[value]
+
+        if isinstance(operation, SumPool):
+            mean = operation.sums(real(operation.source)) / operation.count
+            return mean.flatten(1) if operation.squeeze else mean
+        if not isinstance(operation, Layer):
+            return operation.apply(x)
+        arrays = self.arrays.get(operation.name)
+        if arrays is None:
+            y = finished(operation, _float_layer(operation, real(operation.source)), None)
+            return y if unit is None or index + 1 not in self.scales else sym8(y, self.scales[index + 1])
+        codes = arrays.encode(x, None if unit is None else self.scales[operation.source])
+        totals = arrays.totals(codes)
+        if watch is not None:
+            watch(Work(arrays, codes, totals))
+        residual = None if operation.residual is None else values[operation.residual]
+        if unit is None:
+            factor, beta = arrays.step * operation.gamma, operation.beta
+            return finished(operation, totals * _column(factor) + _column(beta), residual)
+        prepared = self.prepared[unit][operation.name]
+        rows, operand = _rows(totals), None if residual is None else _rows(residual)
+        made, _ = self.units[unit].finish(prepared.tiles, prepared.layer, [(rows, None)], operand, logits=False)
+        return made.view(len(totals), *totals.shape[2:], -1).permute(0, 3, 1, 2)
+
+
+def sym8(values: Tensor, scale: float) -> Tensor:
+    """Return SYM8 codes of real values, half up."""
+    return torch.floor(values / scale + 0.5).clip(SYM8.range.lo, SYM8.range.hi)
+
+
+def finished(layer: Layer, y: Tensor, residual: Tensor | None) -> Tensor:
+    """Return y with the layer's ReLUs and residual add."""
+    if layer.relu_before:
+        y = y.clip(0, None)
+    if residual is not None:
+        y = y + residual
+    return y.clip(0, None) if layer.relu_after else y
+
+
+def _column(values: Floats) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32))[:, None, None]
+
+
+def _rows(values: Tensor) -> Tensor:
+    return values.permute(0, 2, 3, 1).reshape(-1, values.shape[1])
+
+
+def _float_layer(layer: Layer, x: Tensor) -> Tensor:
+    """Return a float convolution or linear layer with its batch norm, before residual and ReLUs."""
+    g, weights = layer.geometry, torch.from_numpy(layer.weights.astype(np.float32))
+    if layer.flat:
+        return F.linear(x, weights[:, :, 0, 0]) * _column(layer.gamma)[:, 0, 0] + _column(layer.beta)[:, 0, 0]
+    return F.conv2d(x, weights, None, g.stride, g.padding, g.dilation) * _column(layer.gamma) + _column(layer.beta)
+
+
+def convert_sliced(
+    model: nn.Module, tile: SlicedTile, images: Tensor, *, units: Sequence[Digital] | None = None, seed: int = 0
+) -> SlicedNetwork:
+    """Return a network trained on bit-sliced tiles as integers on their arrays, with the units behind them.
+
+    `model`: with `SlicedConv2d` layers, as `slice_network` makes and a checkpoint fills. `images`: normalised training
+    images, which choose the scales of the 8-bit values. `units`: the FP16 unit and the NMPU by default. `seed` draws
+    the comparators' offsets. Errors: UserError for what cannot be mapped.
+    """
+    plain = copy.deepcopy(model).eval()
+    layers = {name: module for name, module in plain.named_modules() if isinstance(module, SlicedConv2d)}
+    arrays: dict[str, Arrays] = {}
+    generator = np.random.Generator(np.random.Philox(seed))
+    with torch.inference_mode():
+        for name, layer in layers.items():
+            weights = layer.integer_weights()
+            sliced = layer.sliced(weights)
+            codes = layer.codes().numpy().astype(np.int64)
+            threshold = round(float(layer.threshold))
+            a, b = tile.readout.bounds(threshold, (sliced.tiles, sliced.physical), generator)
+            weight = codes.astype(np.float32) * sliced.slice_weights()
+            arrays[name] = Arrays(
+                name=name,
+                sliced=sliced,
+                scales=codes,
+                readout=Readout(weight, a.astype(np.float32), b.astype(np.float32)),
+                threshold=threshold,
+                input_step=float(layer.step_input),
+                step=float(layer.step_input * layer.step_weight * layer.scale_step),
+            )
+            layer.conv.weight.copy_(weights)
+            parent, _, own = name.rpartition(".")
+            setattr(plain.get_submodule(parent), own, layer.conv)
+        network = SlicedNetwork(tile, trace(plain, tuple(images.shape[1:])), arrays)
+        _measure(network, images)
+        for unit in (network.fp16(), network.nmpu()) if units is None else units:
+            network.add(unit)
+    return network
+
+
+def _readers(graph: Graph, arrays: dict[str, Arrays], value: int) -> set[float]:
+    """Return the input steps of the sliced layers that read a value, straight or through moves of codes."""
+    found: set[float] = set()
+    for index, operation in enumerate(graph.operations):
+        if operation.source != value:
+            continue
+        if isinstance(operation, Layer):
+            found |= {arrays[operation.name].input_step} if operation.name in arrays else set()
+        elif not isinstance(operation, SumPool):
+            found |= _readers(graph, arrays, index + 1)
+    return found
+
+
+def _measure(network: SlicedNetwork, images: Tensor) -> None:
+    """Choose the scale of every 8-bit value, and measure every layer's totals, on real values of a few images."""
+    graph, calibration = network.graph, Calibration()
+    values: dict[int, Tensor] = {0: images.contiguous(memory_format=torch.channels_last)}
+    totals: dict[str, Tensor] = {}
+    for index, operation in enumerate(graph.operations):
+        keep: list[Work] = []
+        values[index + 1] = network._step(index, values, None, keep.append)
+        if isinstance(operation, SumPool) or operation.source == 0 and not isinstance(operation, Layer):
+            continue
+        if not isinstance(operation, Layer):
+            if operation.source in network.scales:
+                network.scales[index + 1] = network.scales[operation.source]
+            continue
+        if index + 1 == len(graph.operations):
+            continue
+        steps = _readers(graph, network.arrays, index + 1)
+        if len(steps) > 1:
+            raise UserError(
+                f"{operation.name}: its value is read by layers of {len(steps)} input steps; "
+                "a code between sliced layers has one scale"
+            )
+        if keep:
+            totals[operation.name] = keep[0].totals
+        network.scales[index + 1] = _scale(network, operation, values[index + 1], steps, calibration)
+        if keep:
+            rows = _rows(totals[operation.name]).long()
+            means, covariances = moments([rows])
+            columns = rows.shape[1]
+            network.measured[operation.name] = MeasuredLayer(
+                layer=operation,
+                input_scale=1.0,
+                output_scale=network.scales[index + 1],
+                residual_scale=None if operation.residual is None else network.scales[operation.residual],
+                logits=False,
+                gains=np.full((1, 1, columns), network.arrays[operation.name].step),
+                offsets=np.zeros((1, columns)),
+                means=means,
+                covariances=covariances,
+            )
+
+
+def _scale(network: SlicedNetwork, layer: Layer, value: Tensor, steps: set[float], calibration: Calibration) -> float:
+    """Return the output scale of a layer: its reader's step over a power of two, or the percentile of its values.
+
+    Of the powers under which offsets and the residual's scale fit the formats, the one with the least squared error.
+    """
+    arrays = network.arrays.get(layer.name)
+    needed = 0.0
+    if arrays is not None:
+        needed = float(np.abs(layer.beta).max()) / calibration.largest_offset
+        needed = max(needed, float(np.abs(arrays.step * layer.gamma).max()) / calibration.largest_scale)
+        if layer.residual is not None:
+            needed = max(needed, network.scales[layer.residual] / calibration.largest_scale)
+    if not steps:
+        return max(percentile_scale(value, calibration.percentile) / SYM8.range.hi, needed)
+    step = steps.pop()
+    choices = [step / (1 << bits) for bits in range(HEADROOM + 1) if step / (1 << bits) >= needed] or [step]
+    errors = [float((sym8(value, scale) * scale - value).square().mean()) for scale in choices]
+    return choices[int(np.argmin(errors))]

@@ -166,7 +166,7 @@ class SlicedLayer:
             return bit_planes.forward(codes, packed, readout, bit_planes.ternary)
         total: Tensor | None = None
         for tile in range(self.tiles):
-            p = self._read(self.partial_sums(codes, tile), readout, tile)
+            p = self.read(codes, readout, tile)
             own = (p * torch.from_numpy(readout.weight[tile]).to(p.device)[..., None, None]).sum(1)
             total = own if total is None else total + own
         assert total is not None
@@ -189,15 +189,33 @@ class SlicedLayer:
         spread = gradient.repeat(1, self.tile.array.slices, 1, 1)[:, None]
         for tile in range(self.tiles):
             sums = self.partial_sums(codes, tile)
-            slopes.append((self._read(sums, readout, tile) * spread).sum((0, 3, 4)))
+            slopes.append((_compare(sums, readout, tile) * spread).sum((0, 3, 4)))
             inside = sums.abs() <= torch.from_numpy(window[tile]).to(codes.device)[..., None, None]
             share = share.to(codes.device) + (inside * weights).sum(1)
         return torch.stack(slopes), gradient * self._channels(share)
 
-    def _read(self, sums: Tensor, readout: Readout, tile: int) -> Tensor:
-        a, b = (torch.from_numpy(bound[tile]).to(sums.device)[:, None, None] for bound in (readout.a, readout.b))
-        return (sums >= a).float() - (sums <= b).float()
+    def read(self, codes: Tensor, readout: Readout, tile: int) -> Tensor:
+        """Return one tile's p for every input bit, float32 (images, bits, physical columns, height, width)."""
+        return _compare(self.partial_sums(codes, tile), readout, tile)
+
+    def census(self, codes: Tensor, packed: Packed, readout: Readout) -> tuple[Tensor, Tensor]:
+        """Return how many p are +1 and -1, int64 (tiles, bits, physical columns), over images and pixels.
+
+        Exact for up to 2^24 pixels a part of the batch: they are the kernels' slopes under a gradient of 1.
+        """
+        height, width = packed.size
+        one = torch.ones(len(codes), self.channels, height, width, device=codes.device)
+        never = np.full_like(readout.b, -np.inf)
+        window, part = np.zeros_like(readout.weight), np.zeros(readout.weight.shape[1:], np.float32)
+        plus = self.slopes(codes, packed, readout._replace(b=never), window, part, one)[0]
+        both = self.slopes(codes, packed, readout, window, part, one)[0]
+        return plus.long(), (plus - both).long()
 
     def _channels(self, values: Tensor) -> Tensor:
         """Sum slices: (images, physical columns, ...) -> (images, channels, ...)."""
         return values.view(len(values), -1, self.channels, *values.shape[2:]).sum(1)
+
+
+def _compare(sums: Tensor, readout: Readout, tile: int) -> Tensor:
+    a, b = (torch.from_numpy(bound[tile]).to(sums.device)[:, None, None] for bound in (readout.a, readout.b))
+    return (sums >= a).float() - (sums <= b).float()

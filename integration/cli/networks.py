@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -28,35 +28,77 @@ def train(
     dataset: Annotated[str, typer.Option("--dataset", help="digits, mnist, cifar10 or cifar100.")] = "digits",
     data: Data = None,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Epochs; default: the recipe's.")] = None,
-    batch: Annotated[int, typer.Option("--batch", min=1, help="Images a step.")] = 128,
+    batch: Annotated[
+        int | None, typer.Option("--batch", min=1, help="Images a step.  [default: 128; with --preset 256]")
+    ] = None,
     seed: Seed = 0,
     threads: Threads = 1,
-    peak_lr: Annotated[float, typer.Option("--peak-lr", help="Largest learning rate of the one-cycle schedule.")] = 0.3,
-    weight_decay: Annotated[float, typer.Option("--weight-decay", help="On weights of layers alone.")] = 5e-4,
-    cutout: Annotated[int, typer.Option("--cutout", min=0, help="Side of the square blanked in each image.")] = 6,
+    peak_lr: Annotated[
+        float | None, typer.Option("--peak-lr", help="Largest learning rate of the one-cycle schedule.  [default: 0.3]")
+    ] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option("--weight-decay", help="On weights of layers alone.  [default: 0.0005]")
+    ] = None,
+    cutout: Annotated[
+        int | None,
+        typer.Option(
+            "--cutout", min=0, help="Side of the square blanked in each image.  [default: 6; with --preset 0]"
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option("--preset", help="Train for a bit-sliced tile: hcim_a, hcim_b or hcim_wide. Needs --from."),
+    ] = None,
+    start: Annotated[
+        MaybeFile, typer.Option("--from", help="Checkpoint to start from: float, or one that --preset made.")
+    ] = None,
+    sums: Annotated[
+        str, typer.Option("--sums", help="With --preset: integer (exact sums, first) or comparator.")
+    ] = "comparator",
+    binary: Annotated[bool, typer.Option("--binary", help="With --preset: one comparator a column, not two.")] = False,
+    teacher: Annotated[
+        MaybeFile, typer.Option("--teacher", help="With --preset: float checkpoint to learn from.  [default: --from]")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", min=0.01, help="With --preset: a time budget instead of --epochs.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume/--restart", help="Go on where a stopped training left off.")] = True,
     quick: Quick = False,
     output: Output = None,
 ) -> None:
     """Train a network; an interrupted training goes on where it stopped when the command is given again."""
-    from integration.zoo.training import train as run
+    from golden_model.errors import UserError
 
-    trained = run(
-        network,
-        dataset,
-        data=data,
-        epochs=epochs,
-        batch=batch,
-        seed=seed,
-        output=output,
-        threads=threads,
-        resume=resume,
-        quick=quick,
-        peak_lr=peak_lr,
-        weight_decay=weight_decay,
-        cutout=cutout,
-        console=Console(),
-    )
+    shared: dict[str, Any] = {"data": data, "epochs": epochs, "seed": seed, "output": output, "threads": threads}
+    shared |= {"resume": resume, "quick": quick, "console": Console()}
+    shared |= {key: value for key, value in (("batch", batch), ("cutout", cutout)) if value is not None}
+    if preset is None:
+        from integration.zoo.training import train as train_float
+
+        sliced = {"--from": start, "--teacher": teacher, "--minutes": minutes, "--binary": binary or None}
+        given = [name for name, value in sliced.items() if value is not None]
+        if given:
+            raise UserError(f"{', '.join(given)}: for trainings with --preset; name one, as hcim_a")
+        rates: tuple[tuple[str, Any], ...] = (("peak_lr", peak_lr), ("weight_decay", weight_decay))
+        trained = train_float(network, dataset, **shared, **{key: value for key, value in rates if value is not None})
+    else:
+        from dataclasses import replace
+
+        from integration.zoo.sliced import Sums
+        from integration.zoo.sliced_training import train_sliced
+        from sim.presets import sliced_preset
+
+        if peak_lr is not None or weight_decay is not None:
+            raise UserError("--peak-lr, --weight-decay: for float trainings; with --preset Adam's rates are fixed")
+        if start is None:
+            raise UserError("--preset needs --from FILE: a float checkpoint (--sums integer), or one that that made")
+        if sums not in set(Sums):
+            raise UserError(f"--sums {sums!r} is unknown: {' or '.join(Sums)}")
+        tile = sliced_preset(preset)
+        tile = replace(tile, readout=replace(tile.readout, ternary=not binary))
+        trained = train_sliced(
+            network, dataset, tile, start, sums=Sums(sums), teacher=teacher, minutes=minutes, **shared
+        )
     print(f"{trained.path}: {trained.card.accuracy:.2f} % on the test images of {dataset}, {trained.seconds:.0f} s")
 
 
@@ -114,6 +156,17 @@ def evaluate(
             "bench. Of --images; default: one.",
         ),
     ] = None,
+    layer: Annotated[
+        str | None, typer.Option("--layer", help="Of --export on a bit-sliced preset: this layer only.")
+    ] = None,
+    arrays_rtl: Annotated[
+        bool,
+        typer.Option(
+            "--arrays-rtl",
+            help="On a bit-sliced preset: every column also goes through the compiled Verilog of the scale-factor "
+            "array, beside the first unit; differences are counted.",
+        ),
+    ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="One seed, 200 images.")] = False,
     json_file: Json = None,
 ) -> None:
@@ -142,6 +195,8 @@ def evaluate(
             load=load,
             json_file=json_file,
             export=export,
+            arrays_rtl=arrays_rtl,
+            layer=layer,
         ),
         Console(),
     )

@@ -164,7 +164,7 @@ def _compute(
 
 def reproduce(
     context: typer.Context,
-    paper: Annotated[str, typer.Argument(help="The paper: nmpu.")],
+    paper: Annotated[str, typer.Argument(help="The paper: nmpu or hcim.")],
     data: Data = None,
     workers: Workers = 1,
     threads: PointThreads = 1,
@@ -178,6 +178,10 @@ def reproduce(
     ] = None,
 ) -> None:
     """Compute a paper's study and set it beside the paper's figures."""
+    if paper == "hcim":
+        other = {"--seeds": seeds, "--scheduler": scheduler, "--output": output, "--workers": workers > 1 or None}
+        _hcim(data, threads, quick, json_file, [name for name, value in other.items() if value is not None])
+        return
     from integration.studies.reproduce.paper import find
 
     found = find(paper)
@@ -196,3 +200,32 @@ def reproduce(
     )
     if results.failures:
         raise typer.Exit(1)
+
+
+def _hcim(data: Path | None, threads: int, quick: bool, json_file: Path | None, refused: list[str]) -> None:
+    """Reproduce HCiM's paper: one run, no sweep."""
+    import torch
+
+    from golden_model.errors import UserError
+    from integration.studies.command import progress_bar
+    from integration.studies.reproduce.hcim import reproduce as run
+    from integration.studies.reproduce.hcim import show
+    from integration.zoo.files import writable
+
+    if refused:
+        raise UserError(f"{', '.join(refused)}: not for hcim, which is one run without seeds")
+    if json_file is not None:
+        writable(json_file)
+    torch.set_num_threads(threads)
+    console = Console()
+    what = {"network": "resnet9s", "dataset": "digits"} if quick else {}
+    with progress_bar(console) as bar:
+        task = bar.add_task("loading", total=None)
+        report = run(
+            data=data,
+            tell=lambda text, done, total: bar.update(task, description=text, completed=done, total=total),
+            **what,  # type: ignore[arg-type]  # names only
+        )
+    show(report, console)
+    if json_file is not None:
+        write(json_file, json.dumps(report.document(), indent=2) + "\n")

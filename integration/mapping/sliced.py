@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from golden_model.errors import UserError
 from golden_model.fixed import SYM8
 from golden_model.fp16_unit import Fp16Config
-from golden_model.nmpu_config import Input, NmpuConfig
+from golden_model.nmpu_config import Input
 from golden_model.scale_array.combine import combined_range, unit_behind
 from integration.mapping.calibrate import moments, percentile_scale
 from integration.mapping.calibrated import Calibration, MeasuredLayer
@@ -36,7 +36,7 @@ from integration.zoo.sliced import SlicedConv2d
 from sim.bit_planes import Packed, Readout
 from sim.bit_slices import SlicedLayer, SlicedTile
 from sim.devices import Floats
-from sim.digital import Digital, FloatUnit, Fp16Unit, NmpuUnit
+from sim.digital import Digital, Fp16Unit, NmpuUnit
 
 HEADROOM = 4
 """Bits that a value between layers has at most below its reader's input step."""
@@ -66,12 +66,25 @@ class Arrays:
             return encoder.encode(values, self.input_step).byte().contiguous()
         return encoder.encode(values * (scale / self.input_step), 1.0).byte().contiguous()  # a power of two: exact
 
-    def totals(self, codes: Tensor) -> Tensor:
-        """Return the totals (images, channels, height, width), float32 integers, for input codes."""
+    def packed(self, codes: Tensor) -> Packed:
+        """Return the packed weights for images of this size."""
         size = (codes.shape[2], codes.shape[3])
         if size not in self.sizes:
             self.sizes[size] = self.sliced.packed(*size)
-        return self.sliced.sums(codes, self.sizes[size], self.readout)
+        return self.sizes[size]
+
+    def totals(self, codes: Tensor) -> Tensor:
+        """Return the totals (images, channels, height, width), float32 integers, for input codes."""
+        return self.sliced.sums(codes, self.packed(codes), self.readout)
+
+    def check(self) -> None:
+        """Refuse (UserError) scales under which a partial sum could overflow."""
+        largest, room = self.scales.sum(1).max(), self.sliced.tile.scales.sum_range.hi
+        if largest > room:
+            raise UserError(
+                f"{self.name}: the scales of a column add up to {largest} over its input bits, sums of "
+                f"{self.sliced.tile.scales.sum_bits} bits hold {room}; give the array wider sums"
+            )
 
 
 class Work(NamedTuple):
@@ -244,6 +257,7 @@ def convert_sliced(
                 input_step=float(layer.step_input),
                 step=float(layer.step_input * layer.step_weight * layer.scale_step),
             )
+            arrays[name].check()
             layer.conv.weight.copy_(weights)
             parent, _, own = name.rpartition(".")
             setattr(plain.get_submodule(parent), own, layer.conv)
@@ -275,7 +289,7 @@ def _measure(network: SlicedNetwork, images: Tensor) -> None:
     for index, operation in enumerate(graph.operations):
         keep: list[Work] = []
         values[index + 1] = network._step(index, values, None, keep.append)
-        if isinstance(operation, SumPool) or operation.source == 0 and not isinstance(operation, Layer):
+        if isinstance(operation, SumPool) or (operation.source == 0 and not isinstance(operation, Layer)):
             continue
         if not isinstance(operation, Layer):
             if operation.source in network.scales:

@@ -26,15 +26,17 @@ from integration.mapping import store
 from integration.mapping.chips import Compared
 from integration.mapping.network import ConvertedNetwork
 from integration.mapping.rtl import Fp16Rtl, NmpuRtl
+from integration.studies import sliced
 from integration.studies.evaluate import Evaluation, Journal, compared, evaluate, unit_correct, worth_compiling
 from integration.studies.export import export, free
 from integration.studies.layers import LayerRow, layer_rows
 from integration.zoo import datasets
 from integration.zoo.files import writable, write_text
 from integration.zoo.trained import trained
+from sim.bit_slices import SlicedTile
 from sim.digital import Digital, FloatUnit, Fp16Unit, NmpuUnit
 from sim.kernels import compiler_stands
-from sim.presets import preset as find_preset
+from sim.presets import any_preset
 from sim.tile import Tile
 from synth.compiled import Engine
 
@@ -70,34 +72,39 @@ class Request:
     load: Path | None
     json_file: Path | None
     export: Path | None = None
+    arrays_rtl: bool = False
+    layer: str | None = None
 
 
 def digital(text: str, tile: Tile) -> Digital:
     """Return the digital unit that `--digital` names, for the read-out of a tile."""
+    line, bits = tile.readout.output, max(tile.readout.bits, 12)
+    return unit_of(text, NmpuConfig(input=line, input_bits=bits), Fp16Config(input=line, input_bits=bits))
+
+
+def unit_of(text: str, nmpu: NmpuConfig, half: Fp16Config) -> Digital:
+    """Return the digital unit that `--digital` names; its fields change those of `nmpu` or `half`."""
     name, _, fields = text.partition(":")
     words = [word for word in re.split(r",(?![^()]*\))", fields) if word]
-    line, bits = tile.readout.output, max(tile.readout.bits, 12)
     match name.lower():
         case "float":
             return replace(configuration.words(FloatUnit(), words, f"--digital {text}"), name=_name("float", words))
         case "fp16":
-            fp16 = configuration.words(Fp16Config(input=line, input_bits=bits), words, f"--digital {text}")
+            fp16 = configuration.words(half, words, f"--digital {text}")
             return Fp16Unit(config=fp16, name=_name("FP16", words))
         case "nmpu":
-            base = NmpuConfig(input=line, input_bits=bits)
-            return NmpuUnit(config=configuration.words(base, words, f"--digital {text}"), name=_name("NMPU", words))
+            return NmpuUnit(config=configuration.words(nmpu, words, f"--digital {text}"), name=_name("NMPU", words))
         case "rtl":
             words, chosen = _compiled(words, text)
-            base = NmpuConfig(input=line, input_bits=bits)
-            config = configuration.words(base, words, f"--digital {text}")
+            config = configuration.words(nmpu, words, f"--digital {text}")
             return NmpuRtl(config=config, name=_name("NMPU RTL", [*words, *chosen.words]), **chosen.fields)
         case "fp16-rtl":
             words, chosen = _compiled(words, text)
-            fp16 = configuration.words(Fp16Config(input=line, input_bits=bits), words, f"--digital {text}")
+            fp16 = configuration.words(half, words, f"--digital {text}")
             return Fp16Rtl(config=fp16, name=_name("FP16 RTL", [*words, *chosen.words]), **chosen.fields)
     if Path(name).suffix == ".toml":
         return NmpuUnit(
-            config=configuration.read(Path(name), NmpuConfig(input=line, input_bits=bits)),
+            config=configuration.read(Path(name), nmpu),
             name=f"NMPU {Path(name).stem}",
         )
     raise UserError(
@@ -137,7 +144,13 @@ def run(request: Request, console: Console) -> None:
             writable(path)
     if request.compiled and not compiler_stands():
         raise UserError("--compiled needs a C++ compiler (g++ or clang++) on PATH; --eager computes the same bits")
-    tile = configuration.words(find_preset(request.preset), list(request.assignments), "--set")
+    chosen = configuration.words(any_preset(request.preset), list(request.assignments), "--set")
+    if isinstance(chosen, SlicedTile):
+        sliced.run(request, chosen, console)
+        return
+    if request.arrays_rtl:
+        raise UserError(f"--arrays-rtl: {chosen.name} has no scale-factor array; hcim_a, hcim_b and hcim_wide have")
+    tile = chosen
     wanted = (*request.digital, CONTROL) if request.control else request.digital
     units = tuple(digital(text, tile) for text in wanted)
     for unit in units:

@@ -15,7 +15,7 @@ weighted by 2^(j+k).
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,16 @@ LEAST = 0.05
 """The smallest scale that training keeps, in cells."""
 THRESHOLDS = range(1, 9)
 """What calibration chooses a layer's threshold from, cells."""
+
+
+class Granularity(Enum):
+    """What shares a scale factor: the axes of (row tiles, input bits, slices, channels) that calibration pools."""
+
+    BIT_SLICE = ()
+    """Nothing: one a tile, physical column and input bit, as in training."""
+    COLUMN = (1,)
+    CHANNEL = (0, 1, 2)
+    LAYER = (0, 1, 2, 3)
 
 
 class Sums(StrEnum):
@@ -111,6 +121,7 @@ class SlicedConv2d(nn.Module):
             )
         self.conv, self.tile, self.name = conv, tile, name
         self.sums, self.bf16, self.preparing = Sums.INTEGER, False, False
+        self.granularity = Granularity.BIT_SLICE
         bits = tile.encode.bits
         blank = self.sliced(torch.zeros_like(conv.weight))
         self.step_input = nn.Parameter(torch.ones(()))
@@ -194,12 +205,13 @@ class SlicedConv2d(nn.Module):
         thresholds = list(THRESHOLDS) if ternary else [0]
         moments = [_moments(sliced.partial_sums(codes, t), thresholds, ternary) for t in range(sliced.tiles)]
         covariance, variance = (torch.stack(values, 1) for values in zip(*moments, strict=True))
-        variance = variance.clamp(min=1e-6)
-        fit = (covariance / variance).clamp(min=LEAST)  # (thresholds, tiles, bits, physical columns)
+        variance = variance.clamp(min=1e-6)  # (thresholds, tiles, bits, physical columns)
         power = (2.0 ** torch.arange(self.tile.encode.bits))[:, None] * torch.from_numpy(sliced.slice_weights())
         best = int((covariance.square() / variance * power.square()).sum((1, 2, 3)).argmax())
         self.threshold.fill_(float(thresholds[best]))
-        self.scale.copy_(fit[best])
+        weight = power.square()
+        shared = [self._pool(values[best] * weight) for values in (covariance, variance)]
+        self.scale.copy_((shared[0] / shared[1]).clamp(min=LEAST))
         folded = self.scale * (2.0 ** torch.arange(self.tile.encode.bits))[:, None]
         top = self.tile.scales.scale_range.hi
         importance = variance[best] * torch.from_numpy(sliced.slice_weights()).square()
@@ -209,6 +221,12 @@ class SlicedConv2d(nn.Module):
             kept = torch.floor(folded / step + 0.5).clamp(0, top) * step
             errors.append(float(((kept - folded).square() * importance).sum()))
         self.scale_step.copy_(steps[int(np.argmin(errors))])
+
+    def _pool(self, values: Tensor) -> Tensor:
+        """Sum what shares a scale factor; the shape stays."""
+        parts = values.view(*values.shape[:2], -1, self.conv.out_channels)
+        axes = self.granularity.value
+        return (parts.sum(axes, keepdim=True).expand_as(parts) if axes else parts).reshape(values.shape)
 
     def constrain(self) -> None:
         """Keep steps and scales above 0, after an optimiser's step."""

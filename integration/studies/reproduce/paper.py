@@ -106,5 +106,5 @@ def find(name: str) -> Paper:
 
     papers = {paper.name: paper for paper in (NMPU,)}
     if name not in papers:
-        raise UserError(f"paper {name!r} is unknown: there are {', '.join(papers)}")
+        raise UserError(f"paper {name!r} is unknown: there are {', '.join(papers)}, hcim")
     return papers[name]

@@ -25,8 +25,6 @@ from numpy.typing import NDArray
 
 WORD = 32
 """Rows packed in a word."""
-LONGEST = 8
-"""Words of the largest tile: 256 rows."""
 CHUNKS = 16
 """Parts of a batch that threads take, and that gradients are summed over in order: any thread count, the same bits."""
 
@@ -188,33 +186,25 @@ def _sum(length: int) -> Any:
     return _jit(ps)
 
 
-def _by_length(tile: Callable[[Any], Any]) -> Any:
-    """Return a tile's kernel that picks the one unrolled for its number of words: 1 to 8, 256 rows."""
-    one, two, three, four, five, six, seven, eight = (_jit(tile(_sum(n))) for n in range(1, LONGEST + 1))
+def _by_length(tile: Callable[[Any], Any], lengths: tuple[int, ...]) -> Any:
+    """Return a tile's kernel that picks, of those unrolled for these numbers of words, its own."""
+    first, own = lengths[0], _jit(tile(_sum(lengths[0])))
+    rest = _by_length(tile, lengths[1:]) if len(lengths) > 1 else own
 
-    def run(length: Any, *rest: Any) -> None:
-        if length == 1:
-            one(*rest)
-        elif length == 2:
-            two(*rest)
-        elif length == 3:
-            three(*rest)
-        elif length == 4:
-            four(*rest)
-        elif length == 5:
-            five(*rest)
-        elif length == 6:
-            six(*rest)
-        elif length == 7:
-            seven(*rest)
+    def last(length: Any, *arguments: Any) -> None:
+        own(*arguments)
+
+    def run(length: Any, *arguments: Any) -> None:
+        if length == first:
+            own(*arguments)
         else:
-            eight(*rest)
+            rest(length, *arguments)
 
-    return _jit(run)
+    return _jit(run if len(lengths) > 1 else last)
 
 
 @functools.cache
-def _forward(reader: Reader, bits: int) -> Any:
+def _forward(reader: Reader, bits: int, lengths: tuple[int, ...]) -> Any:
     """Return the compiled forward pass of some images: fills `out` (images, pixels, channels)."""
     read, pack, gather = _jit(reader), _jit(_pack), _jit(_gather)
 
@@ -230,7 +220,7 @@ def _forward(reader: Reader, bits: int) -> Any:
 
         return run
 
-    any_tile = _by_length(tile)
+    any_tile = _by_length(tile, lengths)
 
     def part(
         codes: Any, table: Any, starts: Any, positive: Any, negative: Any, shape: Any, weight: Any, a: Any, b: Any,
@@ -261,7 +251,7 @@ def _forward(reader: Reader, bits: int) -> Any:
 
 
 @functools.cache
-def _backward(bits: int) -> Any:
+def _backward(bits: int, lengths: tuple[int, ...]) -> Any:
     """Return the compiled gradients of some images: adds to `slopes`, fills `passed` (images, pixels, channels)."""
     read, pack, gather = _jit(ternary), _jit(_pack), _jit(_gather)
 
@@ -285,7 +275,7 @@ def _backward(bits: int) -> Any:
 
         return run
 
-    any_tile = _by_length(tile)
+    any_tile = _by_length(tile, lengths)
 
     def part(
         codes: Any, table: Any, starts: Any, positive: Any, negative: Any, shape: Any, a: Any, b: Any, window: Any,
@@ -327,7 +317,7 @@ def forward(codes: torch.Tensor, packed: Packed, readout: Readout, reader: Reade
     `codes`: uint8, contiguous; their lowest `planes` bits count. Threads: torch's number of them.
     """
     out = np.empty((len(codes), packed.size[0] * packed.size[1], packed.channels), np.float32)
-    given, run = codes.numpy(), _forward(reader, readout.weight.shape[1])
+    given, run = codes.numpy(), _forward(reader, readout.weight.shape[1], _lengths(packed))
     shape = (*packed.stride, *packed.padding, *packed.size)
 
     def chunk(images: slice, _: int) -> None:
@@ -353,7 +343,7 @@ def backward(
     `gradient`, `passed`: (images, channels, height, width).
     """
     given = np.ascontiguousarray(gradient.permute(0, 2, 3, 1).reshape(len(codes), -1, packed.channels).numpy())
-    passed, run = np.empty_like(given), _backward(readout.weight.shape[1])
+    passed, run = np.empty_like(given), _backward(readout.weight.shape[1], _lengths(packed))
     slopes = np.zeros((CHUNKS, *readout.weight.shape), np.float32)
     values, shape = codes.numpy(), (*packed.stride, *packed.padding, *packed.size)
 
@@ -364,6 +354,11 @@ def backward(
     _parallel(chunk, len(codes))
     spread = torch.from_numpy(passed).view(-1, *packed.size, packed.channels).permute(0, 3, 1, 2)
     return torch.from_numpy(slopes.sum(0)), spread
+
+
+def _lengths(packed: Packed) -> tuple[int, ...]:
+    """Return the numbers of words that a layer's tiles have."""
+    return tuple(sorted(set(np.diff(packed.starts).tolist())))
 
 
 def _parallel(run: Callable[[slice, int], None], images: int) -> None:

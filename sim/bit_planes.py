@@ -120,8 +120,10 @@ def _numba() -> Any:
     return numba
 
 
-def _jit(function: Callable[..., Any]) -> Any:
-    return _numba().njit(nogil=True, boundscheck=False, error_model="numpy")(function)
+def _jit(function: Callable[..., Any], *, inner: bool = True) -> Any:
+    """Compile a function, `inner` to be called by compiled ones only: without doors for Python and C."""
+    flags = {"no_cpython_wrapper": inner, "no_cfunc_wrapper": True}
+    return _numba().njit(nogil=True, boundscheck=False, error_model="numpy", **flags)(function)
 
 
 @functools.cache
@@ -247,7 +249,7 @@ def _forward(reader: Reader, bits: int, lengths: tuple[int, ...]) -> Any:
                         total += sums[pixel, k * channels + channel]
                     out[image, pixel, channel] = total
 
-    return _jit(part)
+    return _jit(part, inner=False)
 
 
 @functools.cache
@@ -308,7 +310,7 @@ def _backward(bits: int, lengths: tuple[int, ...]) -> Any:
                         total += inside[pixel, k * channels + channel]
                     passed[image, pixel, channel] = total * gradient[image, pixel, channel]
 
-    return _jit(part)
+    return _jit(part, inner=False)
 
 
 def forward(codes: torch.Tensor, packed: Packed, readout: Readout, reader: Reader) -> torch.Tensor:

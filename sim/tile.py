@@ -170,7 +170,7 @@ class ProgrammedLayer:
         operand = None if residual is None else residual.permute(0, 2, 3, 1).reshape(-1, self.columns)
         run: Any = Epilogue(self.tile.readout, unit, layer, logits, flags)
         if compiled and unit.fuses:
-            shape = (len(currents), self.columns, residual is None, not variances, tuple(_shape(t) for t in tiles))
+            shape = (len(currents), self.columns, residual is None, not variances, tuple(constants(t) for t in tiles))
             any_rows(*currents, *variances, operand, row_keys if variances else None)
             run = fuse(run, (run, shape))
         keys = row_keys if variances else None
@@ -182,7 +182,7 @@ class ProgrammedLayer:
         return image(codes), None if saturated is None else image(saturated)
 
 
-def _shape(parameters: Parameters) -> tuple[tuple[str, Any], ...]:
+def constants(parameters: Parameters) -> tuple[tuple[str, Any], ...]:
     """Return what a compiled kernel takes as constant: dtypes of tensors, values of plain numbers."""
     return tuple((k, v.dtype if isinstance(v, Tensor) else v) for k, v in parameters.items())
 

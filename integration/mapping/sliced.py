@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from golden_model.errors import UserError
 from golden_model.fixed import SYM8
 from golden_model.fp16_unit import Fp16Config
 from golden_model.nmpu_config import Input
+from golden_model.nmpu_config import Layer as UnitLayer
 from golden_model.scale_array.combine import combined_range, unit_behind
 from integration.mapping.calibrate import moments, percentile_scale
 from integration.mapping.calibrated import Calibration, MeasuredLayer
@@ -36,7 +37,9 @@ from integration.zoo.sliced import SlicedConv2d
 from sim.bit_planes import Packed, Readout
 from sim.bit_slices import SlicedLayer, SlicedTile
 from sim.devices import Floats
-from sim.digital import Digital, Fp16Unit, NmpuUnit
+from sim.digital import Digital, Fp16Unit, NmpuUnit, Parameters
+from sim.kernels import any_rows, fuse
+from sim.tile import constants
 
 HEADROOM = 4
 """Bits that a value between layers has at most below its reader's input step."""
@@ -85,6 +88,18 @@ class Arrays:
                 f"{self.name}: the scales of a column add up to {largest} over its input bits, sums of "
                 f"{self.sliced.tile.scales.sum_bits} bits hold {room}; give the array wider sums"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """What follows the arrays of one layer with one unit: the static half of a fused kernel."""
+
+    unit: Digital
+    layer: UnitLayer
+
+    def __call__(self, totals: Tensor, tiles: Sequence[Parameters], residual: Tensor | None) -> Tensor:
+        """Return codes (rows, columns)."""
+        return self.unit.finish(tiles, self.layer, [(totals, None)], residual, logits=False)[0]
 
 
 class Work(NamedTuple):
@@ -145,27 +160,40 @@ class SlicedNetwork:
         """Return the FP16 unit behind these arrays."""
         return Fp16Unit(config=Fp16Config(input=Input.CODE, input_bits=self.input_bits))
 
-    def run(self, images: Tensor, unit: str | None = None, *, watch: Callable[[Work], None] | None = None) -> Tensor:
+    def run(
+        self,
+        images: Tensor,
+        unit: str | None = None,
+        *,
+        compiled: bool = False,
+        watch: Callable[[Work], None] | None = None,
+    ) -> Tensor:
         """Return logits, float32 (images, classes), for normalised images.
 
-        `unit`: a unit's name; None keeps real values between layers, as training does. `watch` sees every layer's work.
+        `unit`: a unit's name; None keeps real values between layers, as training does. `compiled`: fuse the unit's
+        kernels (same bits). `watch` sees every layer's work.
         """
         if unit is not None and unit not in self.units:
             raise UserError(f"unit {unit!r} is not in this network: it has {', '.join(self.units)}")
         with torch.inference_mode():
-            return self._run(images, unit, watch)
+            return self._run(images, unit, compiled, watch)
 
-    def _run(self, images: Tensor, unit: str | None, watch: Callable[[Work], None] | None) -> Tensor:
+    def _run(self, images: Tensor, unit: str | None, compiled: bool, watch: Callable[[Work], None] | None) -> Tensor:
         values: dict[int, Tensor] = {0: images.contiguous(memory_format=torch.channels_last)}
         done = self.graph.last_uses()
         for index in range(len(self.graph.operations)):
-            values[index + 1] = self._step(index, values, unit, watch)
+            values[index + 1] = self._step(index, values, unit, compiled, watch)
             for value in done[index]:
                 del values[value]
         return values[len(self.graph.operations)]
 
     def _step(
-        self, index: int, values: dict[int, Tensor], unit: str | None, watch: Callable[[Work], None] | None
+        self,
+        index: int,
+        values: dict[int, Tensor],
+        unit: str | None,
+        compiled: bool,
+        watch: Callable[[Work], None] | None,
     ) -> Tensor:
         """Return the value that an operation makes: real, or codes where a unit made it and it has a scale."""
         operation = self.graph.operations[index]
@@ -193,7 +221,11 @@ class SlicedNetwork:
             return finished(operation, totals * _column(factor) + _column(beta), residual)
         prepared = self.prepared[unit][operation.name]
         rows, operand = _rows(totals), None if residual is None else _rows(residual)
-        made, _ = self.units[unit].finish(prepared.tiles, prepared.layer, [(rows, None)], operand, logits=False)
+        run: Any = Behind(self.units[unit], prepared.layer)
+        if compiled and self.units[unit].fuses:
+            any_rows(rows, operand)
+            run = fuse(run, (run, rows.shape[1], operand is None, constants(prepared.tiles[0])))
+        made: Tensor = run(rows, prepared.tiles, operand)
         return made.view(len(totals), *totals.shape[2:], -1).permute(0, 3, 1, 2)
 
 
@@ -288,7 +320,7 @@ def _measure(network: SlicedNetwork, images: Tensor) -> None:
     totals: dict[str, Tensor] = {}
     for index, operation in enumerate(graph.operations):
         keep: list[Work] = []
-        values[index + 1] = network._step(index, values, None, keep.append)
+        values[index + 1] = network._step(index, values, None, False, keep.append)
         if isinstance(operation, SumPool) or (operation.source == 0 and not isinstance(operation, Layer)):
             continue
         if not isinstance(operation, Layer):

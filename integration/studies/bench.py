@@ -32,14 +32,18 @@ from golden_model.fp16_unit import Fp16Columns, Fp16Config, fp16_unit
 from golden_model.nmpu import nmpu
 from golden_model.nmpu_config import Columns, Input, Layer, NmpuConfig
 from integration.mapping.network import ConvertedNetwork, convert
+from integration.mapping.sliced import SlicedNetwork, convert_sliced
 from integration.zoo import networks
+from integration.zoo.sliced import Sums, slice_network
+from integration.zoo.sliced_training import calibrate
 from sim import float16
 from sim.digital import NmpuUnit
 from sim.kernels import any_rows, fuse
-from sim.presets import preset
+from sim.presets import HCIM_A, preset
 from sim.tile import Tile
 
 BATCH = 32
+SLICED = "hcim_a, bit planes"
 PAIRS = 5
 
 
@@ -73,9 +77,19 @@ def _network() -> tuple[nn.Module, Tensor]:
     return model, torch.randn(64, 3, 32, 32)
 
 
-def _converted(name: str, model: nn.Module, images: Tensor) -> ConvertedNetwork:
+def _converted(name: str, model: nn.Module, images: Tensor) -> ConvertedNetwork | SlicedNetwork:
+    if name == SLICED:
+        return _sliced(model, images)
     tile, unit = tiles()[name]
     return convert(model, tile, images, units=(unit,))
+
+
+def _sliced(model: nn.Module, images: Tensor) -> SlicedNetwork:
+    """Return the network on HCiM's arrays, calibrated: its weights are random, which costs the same time."""
+    own = slice_network(copy.deepcopy(model), HCIM_A)
+    for sums in Sums:
+        calibrate(own, images, sums)
+    return convert_sliced(own, HCIM_A, images)
 
 
 def _time(run: Callable[[], Any], repeats: int) -> float:
@@ -99,9 +113,8 @@ def network_ratios() -> list[dict[str, Any]]:
             _time(run, 5)
         fastest = min(layouts, key=lambda name: statistics.median(_time(layouts[name], 3) for _ in range(5)))
         plain = layouts[fastest]
-        for name in tiles():
-            network = _converted(name, model, images)
-            run = _runner(network, batch)
+        for name in (*tiles(), SLICED):
+            run = _runner(_converted(name, model, images), batch)
             _time(run, 3)
             _time(plain, 3)
             pairs = []
@@ -123,7 +136,7 @@ def network_ratios() -> list[dict[str, Any]]:
     return results
 
 
-def _runner(network: ConvertedNetwork, batch: Tensor) -> Callable[[], Tensor]:
+def _runner(network: ConvertedNetwork | SlicedNetwork, batch: Tensor) -> Callable[[], Tensor]:
     return lambda: network.run(batch, "NMPU", compiled=True)
 
 
@@ -222,7 +235,10 @@ def memory() -> list[dict[str, Any]]:
         return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 
     base = measure("float")
-    return [{"chain": name, "bytes": (used := measure(name)), "ratio": used / base, "float": base} for name in tiles()]
+    return [
+        {"chain": name, "bytes": (used := measure(name)), "ratio": used / base, "float": base}
+        for name in (*tiles(), SLICED)
+    ]
 
 
 def _processor() -> str:

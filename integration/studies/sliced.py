@@ -21,7 +21,7 @@ from golden_model.configuration import plain
 from golden_model.errors import UserError
 from integration.mapping.array_rtl import ArrayBench
 from integration.mapping.sliced import SlicedNetwork, Work, convert_sliced
-from integration.studies.evaluate import Row, drop
+from integration.studies.evaluate import Row, drop, worth_compiling
 from integration.studies.export_arrays import export_arrays
 from integration.zoo import checkpoint, datasets
 from integration.zoo.datasets import Dataset
@@ -123,10 +123,10 @@ def correct(
     network: SlicedNetwork, unit: str | None, loaded: Loaded, count: int, batch: int, tell: Any, watch: Any = None
 ) -> NDArray[np.bool_]:
     """Return which of the first `count` test images a unit classifies correctly."""
-    guesses = []
+    guesses, compiled = [], worth_compiling(count)
     for start in range(0, count, batch):
         stop = min(start + batch, count)
-        guesses.append(network.run(loaded.images(start, stop), unit, watch=watch).argmax(1))
+        guesses.append(network.run(loaded.images(start, stop), unit, compiled=compiled, watch=watch).argmax(1))
         tell(stop)
     return np.asarray((torch.cat(guesses) == loaded.test.labels[:count]).numpy())
 

@@ -164,7 +164,10 @@ def calibrate(model: nn.Module, images: Tensor, sums: Sums) -> None:
 
 
 def _hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError:
+        raise UserError(f"checkpoint {path} does not exist; check the path") from None
 
 
 def train_sliced(

@@ -66,6 +66,8 @@ def case(
     return layer, codes, Readout(weight.astype(np.float32), a, b.astype(np.float32))
 
 
+kernels = pytest.mark.whole  # seconds each, most of them numba compiling
+
 CASES = {
     "3x3": (16, 4, Geometry(kernel=(3, 3), padding=(1, 1)), (5, 6), tile(128)),
     "stride 2": (20, 3, Geometry(kernel=(3, 3), padding=(1, 1), stride=(2, 2)), (6, 7), tile(64)),
@@ -84,6 +86,7 @@ CASES = {
 }
 
 
+@kernels
 @pytest.mark.parametrize("name", CASES)
 def test_comparators_sums_are_those_of_whole_numbers(name: str) -> None:
     inputs, outputs, geometry, size, chain = CASES[name]
@@ -102,6 +105,7 @@ def test_comparators_sums_are_those_of_whole_numbers(name: str) -> None:
     assert np.array_equal(plus.numpy(), (p == 1).sum((0, 1))) and np.array_equal(minus.numpy(), (p == -1).sum((0, 1)))
 
 
+@kernels
 @pytest.mark.parametrize("name", CASES)
 def test_gradients_are_the_sums_that_they_are_defined_as(name: str) -> None:
     inputs, outputs, geometry, size, chain = CASES[name]
@@ -122,6 +126,7 @@ def test_gradients_are_the_sums_that_they_are_defined_as(name: str) -> None:
     assert np.array_equal(found[1].permute(0, 2, 3, 1).reshape(passed.shape).numpy(), passed)
 
 
+@kernels
 def test_a_converter_can_stand_where_the_comparator_does() -> None:
     chain = tile(40, 3, 3)
     layer, codes, _ = case(4, 12, 3, Geometry(kernel=(3, 3)), (5, 5), chain)
@@ -130,15 +135,16 @@ def test_a_converter_can_stand_where_the_comparator_does() -> None:
     j = 2.0 ** np.arange(3, dtype=np.float32)[:, None]
     weight = np.broadcast_to(j * layer.slice_weights(), (layer.tiles, 3, layer.physical)).astype(np.float32)
     sums = sums_of(layer, codes, 3)
-    converted = np.clip(np.floor(sums * 0.25 + 0.5), -4, 3)
+    converted = np.clip(np.floor(sums * 0.25 + 0.5), -1, 1)
     expected = (converted * weight).sum((2, 3)).reshape(len(codes), -1, chain.array.slices, 3).sum(2)
     found = bit_planes.forward(
-        torch.from_numpy(codes), layer.packed(5, 5), Readout(weight, gain, offset), bit_planes.converter(-4, 3)
+        torch.from_numpy(codes), layer.packed(5, 5), Readout(weight, gain, offset), bit_planes.converter(-1, 1)
     )
     assert np.array_equal(found.permute(0, 2, 3, 1).reshape(expected.shape).numpy(), expected)
     assert (np.floor(sums * 0.25 + 0.5) != converted).any()  # some did saturate
 
 
+@kernels
 def test_an_ideal_converter_gives_the_convolution() -> None:
     chain = tile(50)
     layer, codes, _ = case(5, 16, 4, Geometry(kernel=(3, 3), padding=(1, 1)), (6, 6), chain)
@@ -154,6 +160,7 @@ def test_an_ideal_converter_gives_the_convolution() -> None:
     assert torch.equal(found.double(), exact)
 
 
+@kernels
 def test_the_arrays_of_the_golden_model_make_the_same_totals() -> None:
     chain = tile(64)
     layer, codes, readout = case(6, 16, 8, Geometry(kernel=(3, 3), padding=(1, 1)), (4, 4), chain)
@@ -167,6 +174,7 @@ def test_the_arrays_of_the_golden_model_make_the_same_totals() -> None:
     assert np.array_equal(combine(by_slice), total.permute(0, 2, 3, 1).numpy())
 
 
+@kernels
 @pytest.mark.parametrize("images", [1, 2, 15, 16, 17, 40])
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_batches_and_threads_change_no_bit(images: int, threads: int) -> None:

@@ -274,6 +274,11 @@ def convert_sliced(
     generator = np.random.Generator(np.random.Philox(seed))
     with torch.inference_mode():
         for name, layer in layers.items():
+            if (tile.array, tile.encode) != (layer.tile.array, layer.tile.encode):
+                raise UserError(
+                    f"{name} was trained for {layer.tile.name}: {tile.name} has other rows, slices or inputs"
+                )
+            layer.tile = tile
             weights = layer.integer_weights()
             sliced = layer.sliced(weights)
             codes = layer.codes().numpy().astype(np.int64)

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from golden_model.errors import UserError
-from golden_model.fixed import Format
+from golden_model.fixed import UQ
 from golden_model.nmpu_config import NmpuConfig
 from golden_model.scale_array.combine import combine
 from golden_model.scale_array.image import from_image, to_image
@@ -78,7 +78,7 @@ def test_units_behind_lose_little(network: SlicedNetwork, loaded: Loaded) -> Non
     for unit in ("FP16", "NMPU"):
         assert network.clips(unit).scales == network.clips(unit).offsets == 0
         assert float((network.run(images, unit).argmax(1) == labels).float().mean()) > base - 0.03
-    poor = network.nmpu(scale=Format(bits=2, fraction=1, signed=False))
+    poor = network.nmpu(scale=UQ(1, 1), guard=1)
     network.add(NmpuUnit(config=poor.config, name="poor"))  # the negative control
     assert float((network.run(images, "poor").argmax(1) == labels).float().mean()) < base - 0.05
 
@@ -112,6 +112,7 @@ def test_scales_survive_the_memory_image(network: SlicedNetwork, works: list[Wor
             from_image(HCIM_B.scales, image.splitlines())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 def test_a_layer_through_the_compiled_array(works: list[Work]) -> None:
     bench = ArrayBench(HCIM_A.scales)
@@ -121,6 +122,7 @@ def test_a_layer_through_the_compiled_array(works: list[Work]) -> None:
     assert bench.cycles > 0 and bench.work.computes > 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 def test_a_planted_fault_is_counted(works: list[Work]) -> None:
     broken = re.sub(r"(assign differ_\d+ = )~", r"\1", elaborate("scale_array", HCIM_A.scales))  # the published select
@@ -156,6 +158,8 @@ def test_sums_that_could_overflow_are_refused(loaded: Loaded) -> None:
     narrow = replace(HCIM_A, scales=replace(HCIM_A.scales, scale_bits=2, sum_bits=4))
     with pytest.raises(UserError, match=r"conv2: the scales of a column add up to \d+ over its input bits"):
         convert_sliced(loaded.model, narrow, loaded.calibration[:8])
+    with pytest.raises(UserError, match=r"conv2 was trained for hcim_a: hcim_b has other rows"):
+        convert_sliced(loaded.model, HCIM_B, loaded.calibration[:8])
 
 
 def test_comparators_that_miss_cost_accuracy(loaded: Loaded) -> None:

@@ -91,7 +91,9 @@ def train(
         if peak_lr is not None or weight_decay is not None:
             raise UserError("--peak-lr, --weight-decay: for float trainings; with --preset Adam's rates are fixed")
         if start is None:
-            raise UserError("--preset needs --from FILE: a float checkpoint (--sums integer), or one that that made")
+            raise UserError(
+                "--preset needs --from FILE: a float checkpoint (with --sums integer), or the checkpoint that this made"
+            )
         if sums not in set(Sums):
             raise UserError(f"--sums {sums!r} is unknown: {' or '.join(Sums)}")
         tile = sliced_preset(preset)

@@ -199,3 +199,39 @@ def test_units_follow_the_presets_converters() -> None:
     config = unit.config  # type: ignore[attr-defined]  # an NmpuUnit
     assert (str(config.scale), config.guard, config.input.value, config.input_bits) == ("UQ(1,5)", 3, "code", 12)
     assert torch.get_num_threads() >= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("evaluate --preset hcim_a --network resnet32", "no checkpoint of resnet32 on digits is shipped for hcim_a"),
+        ("evaluate --preset hcim_c", "preset 'hcim_c' is unknown: there are hermes, hcim_a, hcim_b, hcim_wide"),
+        ("evaluate --preset hcim_a --save x.npz", "--save: not for bit-sliced presets"),
+        ("evaluate --preset hcim_a --seeds 2", "has nothing random: one seed is all"),
+        ("evaluate --preset hcim_a --set encode.bits=3", "the array takes one stream an input bit"),
+        ("evaluate --preset hcim_a --export x --layer fc --images 1", "--layer 'fc': the sliced layers are conv2, "),
+        ("evaluate --arrays-rtl", "hermes has no scale-factor array"),
+        ("train --network resnet9s --preset hcim_a", "--preset needs --from FILE"),
+        ("train --network resnet9s --preset hermes --from x", "there are hcim_a, hcim_b, hcim_wide"),
+        ("train --network resnet9s --preset hcim_a --from x.npz", "checkpoint x.npz does not exist"),
+        ("train --network resnet9s --preset hcim_a --from x --sums both", "integer or comparator"),
+        ("train --network resnet9s --preset hcim_a --from x --peak-lr 1", "for float trainings"),
+        ("train --network resnet9s --binary", "--binary: for trainings with --preset"),
+        ("reproduce hcim --seeds 3", "--seeds: not for hcim"),
+        ("reproduce hcm", "there are nmpu, hcim"),
+    ],
+)
+def test_mistakes_with_bit_sliced_presets(capsys: pytest.CaptureFixture[str], arguments: str, message: str) -> None:
+    assert message in refused(capsys, *arguments.split())
+
+
+def test_a_bit_sliced_preset_has_its_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("evaluate", "--preset", "hcim_a", "--images", "40", "--json", "out.json") == 0
+    text = capsys.readouterr().out
+    for part in ("resnet9s on digits, 40 images, hcim_a", "arrays + float", "arrays + FP16", "arrays + NMPU"):
+        assert part in text
+    document = json.loads(Path("out.json").read_text())
+    assert [row["name"] for row in document["rows"]] == ["float", "FP16", "NMPU"]
+    assert document["preset"]["scales"]["columns"] == 128
+    assert run("presets") == 0
+    assert "hcim_wide\n" in capsys.readouterr().out

@@ -184,7 +184,7 @@ def reproduce(
     exact = percent(classes)
     report.accuracy.append(
         Line(
-            what="4-bit weights and inputs, exact sums",
+            what="4 bits, exact sums",
             ours=exact,
             paper=ACCURACY["integer"],
             remark="theirs: 7-bit ADC",
@@ -198,7 +198,7 @@ def reproduce(
             Line(what=granularity.name, ours=percent(classes), paper=GRANULARITY[granularity.name])
         )
     full = next(line for line in report.granularity if line.what == Granularity.BIT_SLICE.name)
-    report.accuracy.append(Line(what="ternary, after calibration alone", ours=full.ours))
+    report.accuracy.append(Line(what="ternary, calibrated alone", ours=full.ours))
 
     converted = convert_sliced(ternary.model, tile, ternary.calibration)
     census = Census()
@@ -262,10 +262,11 @@ def show(report: Report, console: Console) -> None:
     console.print(f"{report.network} on {report.dataset}, {report.images} test images. Paper: {PAPER}", highlight=False)
     titles = {
         "accuracy, top-1 %": report.accuracy,
-        "what shares a scale factor, top-1 % (ours after calibration alone, theirs trained)": report.granularity,
+        "what shares a scale factor, top-1 % (ours calibrated, theirs trained)": report.granularity,
     }
     for title, lines in titles.items():
-        table = Table(title=title, box=box.SIMPLE, title_justify="left")
+        console.print(f"\n{title}", highlight=False)
+        table = Table(box=box.SIMPLE)
         table.add_column("")
         table.add_column("ours", justify="right")
         table.add_column("paper", justify="right")
@@ -273,14 +274,16 @@ def show(report: Report, console: Console) -> None:
         for line in lines:
             name = line.what.lower().replace("_", " ") if lines is report.granularity else line.what
             theirs = "" if line.paper is None or not published else f"{line.paper:.2f}"
-            table.add_row(name, "-" if line.ours is None else f"{line.ours:.2f}", theirs, line.remark)
+            remark = line.remark if published or not line.remark.startswith("theirs") else ""
+            table.add_row(name, "-" if line.ours is None else f"{line.ours:.2f}", theirs, remark)
         console.print(table)
     console.print(
         f"Integer arrays with float affine: the class of the training forward on {report.same_class:.2f} % of images.",
         highlight=False,
     )
     assert report.work is not None
-    table = Table(title=f"p by layer, % (paper, ResNet-20, layers 10-19: zeros {ZEROS})", box=box.SIMPLE)
+    console.print(f"\np by layer, % (paper, ResNet-20, layers 10-19: zeros {ZEROS})", highlight=False)
+    table = Table(box=box.SIMPLE)
     table.add_column("layer", no_wrap=True)
     for heading in ("zeros", "-1", "+1", "tiles", "words an image"):
         table.add_column(heading, justify="right")

@@ -50,8 +50,8 @@ def compress(m: Module, rows: Sequence[Row], width: int, name: str) -> list[Row]
         rows.sort(key=lambda row: (row.time, row.low))
         three, rows = rows[:3], rows[3:]
         (base, start, low), end = sorted(row.low for row in three), min(max(row.end for row in three), width)
-        a, b, c = (row.bits(low, end) for row in three)
-        total, carry = (Signal(end - low, name=f"{name}_{part}_{n}") for part in ("sum", "carry"))
+        a, b, c, total, carry = (Signal(end - low, name=f"{name}_{part}_{n}") for part in (*"abc", "sum", "carry"))
+        m.d.comb += [wire.eq(row.bits(low, end)) for wire, row in zip((a, b, c), three, strict=True)]
         m.d.comb += [total.eq(a ^ b ^ c), carry.eq((a & b) | (c & (a | b)))]
         first, second, _ = sorted(three, key=lambda row: row.low)
         early, late = max(row.time for row in three[:2]), three[2].time
@@ -77,9 +77,15 @@ def multiply_add(m: Module, a: Number, b: Number, addend: Addend | None, width: 
     Exactly, where a is not negative, the sum below 2**width, and the constant at least what makes no addend negative.
     """
     constant, size = addend.constant if addend else 0, len(a.value) - (a.range.lo < 0)
-    rows = [[place, [*(a.value[:size] & bit.replicate(size))]] for place, bit in enumerate(b.value)]
+
+    def wire(value: Any, place: int) -> list[Any]:  # a name, or every bit that is taken of it is written out anew
+        row = Signal(len(value), name=f"{name}_row_{place}")
+        m.d.comb += row.eq(value)
+        return [place, [*row]]
+
+    rows = [wire(a.value[:size] & bit.replicate(size), place) for place, bit in enumerate(b.value)]
     if a.range.lo < 0:  # less b at the sign's place: its complement, and what that is too much
-        rows.append([size, [*~(b.value & a.value[size].replicate(len(b.value)))]])
+        rows.append([size, wire(~(b.value & a.value[size].replicate(len(b.value))), len(rows))[1]])
         constant -= ((1 << len(b.value)) - 1) << size
     if addend is not None:
         bits = [*addend.number.value]

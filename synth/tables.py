@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from enum import Enum
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -106,6 +107,10 @@ def latency_table(unit: Unit, configs: dict[str, Any]) -> str:
     """Return the Markdown table of every stage's latency in several configurations; a stage that is not there: `-`."""
     columns = {title: {name: latency for name, _, latency in unit.stages(c)} for title, c in configs.items()}
     names: list[str] = max((list(column) for column in columns.values()), key=len)
+    for column in columns.values():
+        for before, name in pairwise(column):
+            if name not in names:
+                names.insert(names.index(before) + 1, name)
     lines = [f"| stage | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
     for name in names:
         lines.append(f"| {name} | {' | '.join(str(column.get(name, '-')) for column in columns.values())} |")

@@ -1,8 +1,8 @@
 """Compression to guard precision and the adder for the partial sum of the tile before."""
 
-from amaranth.hdl import Cat, Const, Module, Mux
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 
-from golden_model.fixed import Range, Rounding
+from golden_model.fixed import Range
 from hdl.fixed import Number, add_all, add_carry, rounding_carry, saturate
 from hdl.nmpu.affine import Multiply
 from hdl.nmpu.stage import FLAG, Stage
@@ -77,20 +77,71 @@ class Accumulate(Stage):
 class Gather(Stage):
     """Affine, Compress and Accumulate in one adder: where the rounding is a constant and nothing shifts at run time.
 
-    total = saturate(floor(W / 2**d), sum_range), W = added - taken + offset + (received << d) + half, d the bits that
-    the compression drops: received has no bits there, so that rounding T or the sum is the same. Where there is a
-    choice, `rounded` 0 leaves out the half, and the low bits of W, then T's, stand below the sum. Latency 1.
+    whole = added - taken + offset + (received << d) + half, d the bits that the compression drops: received has no bits
+    there, so that rounding T or the sum is the same. Where there is a choice, `rounded` 0 leaves out the half. `Limit`
+    makes the sum of it, a step later; where that step multiplies, it is made here. Latency 1.
     """
 
     latency = 1
 
     @property
     def inputs(self) -> dict[str, Range]:
-        """Return the products, the offset, what was received, and the compression's choice."""
-        inputs = Multiply(self.config).outputs | {"offset": self.config.offset.range}
+        """Return the products and the offset, or their rows, what was received, and the compression's choice."""
+        inputs = Multiply(self.config).outputs
+        if not self.path.carry_save:
+            inputs["offset"] = self.config.offset.range
         if self.config.partial_sum:
             inputs["received"] = self.config.sum_range
         return inputs | ({"rounded": FLAG} if self.path.chooses else {})
+
+    @property
+    def outputs(self) -> dict[str, Range]:
+        """Return what was gathered, or the sum and its flag."""
+        return {"whole": self.path.gathered} if self.path.limits else Accumulate(self.config).outputs
+
+    def compute(self, m: Module, name: str, **inputs: Number) -> dict[str, Number]:
+        """Return what was gathered, or the sum and its flag."""
+        path, drops, half = self.path, self.path.compression, self.path.gathered_half
+        plus, minus, constant = self._terms(inputs)
+        if "received" in inputs:
+            plus.append(inputs["received"] << drops)
+        if half and path.chooses:
+            plus.append(inputs["rounded"] << (drops - 1))
+        whole = add_all(m, plus, minus, constant + (0 if path.chooses else half), path.gathered, f"{name}_whole")
+        if path.limits:
+            return {"whole": whole}
+        total = whole >> drops
+        if not self.config.partial_sum:
+            return {"total": total}
+        kept, clipped = saturate(m, total, self.config.sum_range, f"{name}_sum")
+        return {"total": kept, "sum_saturated": clipped}
+
+    def _terms(self, inputs: dict[str, Number]) -> tuple[list[Number], list[Number], int]:
+        """Return what T is made of: what is added, what is taken, and a constant."""
+        if self.path.carry_save:
+            return [inputs["row_a"], inputs["row_b"]], [], -self.path.rows_bias
+        up = self.config.affine_fraction - self.config.scale.fraction + self.config.cut_pre
+        product, plus = inputs["added"], [inputs["offset"] << self.path.offset_place]
+        if "negated" in inputs:  # -x is ~x and a one
+            negated = inputs["negated"].value
+            flipped = product.value[:] ^ negated.replicate(len(product.value))
+            product = Number(flipped.as_signed(), product.range | Range(~product.range.hi, ~product.range.lo))
+            plus.append(Number(negated, FLAG) << up)
+        return [*plus, product << up], [inputs["taken"] << up] if "taken" in inputs else [], 0
+
+
+class Limit(Stage):
+    """total = relu(saturate(floor(whole / 2**d), sum_range)), the ReLU where `relu_before` is 1; and the flag.
+
+    Where `rounded` is 0, a column of one tile, the low bits, then T's, stand below the sum, and INT8 sums are not
+    clipped. The sign is that of `whole` whatever is clipped: the ReLU waits for no multiplexer. Latency 0.
+    """
+
+    @property
+    def inputs(self) -> dict[str, Range]:
+        """Return what was gathered, the compression's choice, and the enable of the ReLU."""
+        inputs = {"whole": self.path.gathered, "rounded": FLAG}
+        return inputs | ({"relu_before": FLAG} if self.config.relu and self.config.residual else {})
 
     @property
     def outputs(self) -> dict[str, Range]:
@@ -99,31 +150,17 @@ class Gather(Stage):
 
     def compute(self, m: Module, name: str, **inputs: Number) -> dict[str, Number]:
         """Return the sum and its flag."""
-        config, path, drops = self.config, self.path, self.path.compression
-        up = config.affine_fraction - config.scale.fraction + config.cut_pre
-        product, offset = inputs["added"], inputs["offset"] << (path.affine_fraction - config.offset.fraction)
-        plus, minus = [offset], [inputs["taken"] << up] if "taken" in inputs else []
-        if "negated" in inputs:  # -x is ~x and a one
-            negated = inputs["negated"].value
-            flipped = product.value[:] ^ negated.replicate(len(product.value))
-            product = Number(flipped.as_signed(), product.range | Range(~product.range.hi, ~product.range.lo))
-            plus.append(Number(negated, FLAG) << up)
-        plus.append(product << up)
-        most = path.affine
-        if "received" in inputs:
-            plus.append(inputs["received"] << drops)
-            most = most + (config.sum_range << drops)
-        half = (1 << drops >> 1) if config.rounding is Rounding.HALF_UP else 0
-        if half and path.chooses:
-            plus.append(inputs["rounded"] << (drops - 1))
-        most = most + Range(0, half)
-        whole = add_all(m, plus, minus, 0 if path.chooses else half, most, f"{name}_whole")
-        total = whole >> drops
-        if not config.partial_sum:
-            return {"total": total}
-        only_if = inputs["rounded"].value if path.clips_by_choice else None
-        kept, clipped = saturate(m, total, config.sum_range, f"{name}_sum", only_if, path.term)
-        if path.keeps_rest:
-            rest = Mux(inputs["rounded"].value, 0, whole.value[:drops])[:drops]
-            kept = Number(Cat(rest, kept.value).as_signed(), path.total)
-        return {"total": kept, "sum_saturated": clipped}
+        path, low, whole = self.path, self.path.compression, inputs["whole"].value
+        rounded, sign = inputs["rounded"].value, whole[-1]
+        high, width = low + self.config.sum_range.signed_bits - 1, path.total.signed_bits
+        clips, zero = Signal(name=f"{name}_clips"), Signal(name=f"{name}_zero")
+        beyond = whole[high:] != sign.replicate(len(whole) - high)
+        m.d.comb += clips.eq(beyond & rounded if path.clips_by_choice else beyond)
+        if "relu_before" in inputs:
+            m.d.comb += zero.eq(inputs["relu_before"].value & sign)
+        over, under = clips & ~sign, clips & sign | zero
+        rest = whole[:low] & ~(rounded | zero).replicate(low)
+        kept = (whole[low:high] | over.replicate(high - low)) & ~under.replicate(high - low)
+        above = Mux(clips, sign.replicate(width - high), whole[high:width]) & ~zero.replicate(width - high)
+        total = Number(Cat(rest, kept, above).as_signed(), path.total)
+        return {"total": total, "sum_saturated": Number(clips, FLAG)}

@@ -6,6 +6,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 
 from golden_model.fixed import Range
 from golden_model.nmpu_config import Columns, Input, NmpuConfig
+from hdl.carry_save import Addend, compress
 from hdl.fixed import Number, add_all, add_negated, shape
 from hdl.nmpu.stage import FLAG, Stage
 
@@ -18,7 +19,10 @@ class Multiply(Stage):
 
     Where nothing else is added (`Datapath.fused`), products, offset and the last rounding meet in one adder here:
     summed = round_shift(T, fraction). A signed code that is negated leaves as its complement, negated = 1, which is
-    product + ~offset + what the complements lack: one inversion behind the register is all it takes. Latency 1.
+    product + ~offset + what the complements lack: one inversion behind the register is all it takes.
+
+    Where more is added (`Datapath.carry_save`), products and offset leave as two rows, row_a + row_b = T + `rows_bias`:
+    nothing carries before the adder behind the register. Latency 1.
     """
 
     latency = 1
@@ -27,7 +31,7 @@ class Multiply(Stage):
     def inputs(self) -> dict[str, Range]:
         """Return first, second, scale_p, scale_n, negate, and the offset where it is added here."""
         entry, scale = self.config.input_range, self.config.scale.range
-        offset = {"offset": self.config.offset.range} if self.path.fused else {}
+        offset = {"offset": self.config.offset.range} if self.path.fused or self.path.carry_save else {}
         if self.config.input is Input.CODE:
             return {"first": entry, "scale_p": scale, "negate": FLAG} | offset
         return {"first": entry, "second": entry, "scale_p": scale, "scale_n": scale, "negate": FLAG} | offset
@@ -38,6 +42,8 @@ class Multiply(Stage):
         late = {"negated": FLAG} if self.path.negates_late else {}
         if self.path.fused:
             return {"summed": self.path.summed} | late
+        if self.path.carry_save:
+            return {"row_a": self.path.row, "row_b": self.path.row}
         product = {"added": self.path.product}
         return product | (late if self.config.input is Input.CODE else {"taken": self.path.product})
 
@@ -46,6 +52,8 @@ class Multiply(Stage):
         if self.path.fused:
             coded = self.config.input is Input.CODE
             return self._code(m, name, inputs) if coded else self._counts(m, name, inputs)
+        if self.path.carry_save:
+            return self._rows(m, name, inputs)
         swap, first, cut = inputs["negate"], inputs["first"].value, self.config.cut_pre
 
         def product(entry: Any, scale: str) -> Number:
@@ -62,12 +70,23 @@ class Multiply(Stage):
             "taken": product(Mux(swap.value, first, second), "scale_n"),
         }
 
+    def _rows(self, m: Module, name: str, inputs: dict[str, Number]) -> dict[str, Number]:
+        """Return both products and the offset as two rows; -x is ~x and what that is too much."""
+        path, swap = self.path, inputs["negate"].value
+        first, second = (inputs[each] for each in ("first", "second"))
+        added = Number(Mux(swap, second.value, first.value), first.range).named(m, f"{name}_plus")
+        taken = Number(Mux(swap, first.value, second.value), first.range).named(m, f"{name}_minus")
+        size, width = path.product.unsigned_bits, path.row.unsigned_bits
+        addend = Addend(inputs["offset"], path.offset_place, path.rows_bias - 2 * ((1 << size) - 1))
+        plus = self.multiply_add(m, added, inputs["scale_p"], addend, width, f"{name}_added")
+        minus = self.multiply_add(m, taken, inputs["scale_n"], None, size, f"{name}_taken")
+        made = compress(m, [*plus, *(row.complement(size) for row in minus)], width, f"{name}_both")
+        return {each: Number(row.bits(0, width), path.row) for each, row in zip(("row_a", "row_b"), made, strict=True)}
+
     @property
     def _up(self) -> tuple[int, int]:
         """Return how far products and offset stand above T's last bit."""
-        return self.path.affine_fraction - self.config.scale.fraction, (
-            self.path.affine_fraction - self.config.offset.fraction
-        )
+        return self.path.affine_fraction - self.config.scale.fraction, self.path.offset_place
 
     def _counts(self, m: Module, name: str, inputs: dict[str, Number]) -> dict[str, Number]:
         """Return the sum of both products and the offset."""
@@ -155,7 +174,7 @@ class Affine(Stage):
         if config.max_shift:
             shifts = [inputs[each].value for each in ("shift", "layer_shift") if each in inputs]
             product = product.aligned(sum(shifts[1:], shifts[0]), config.max_shift)
-        offset = inputs["offset"] << (self.path.affine_fraction - config.offset.fraction)
+        offset = inputs["offset"] << self.path.offset_place
         if "negated" in inputs:
             return {"total": add_negated(m, product, inputs["negated"].value, offset, f"{name}_sum")}
         return {"total": product + offset}

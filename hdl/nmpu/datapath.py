@@ -39,6 +39,44 @@ class Datapath:
         return self._one_adder and self.sums
 
     @property
+    def carry_save(self) -> bool:
+        """Return whether two products leave the multipliers as two rows: what adds them is that adder."""
+        counts = self.config.input is Input.COUNTS and not self.config.cut_pre
+        return self.gathers and counts and self.affine_fraction == self.config.scale.fraction
+
+    @property
+    def rows_bias(self) -> int:
+        """Return what the two rows add up to beside T, so that no row on the way is negative: a power of two."""
+        lacks = 2 * ((1 << self.product.unsigned_bits) - 1)
+        return 1 << (lacks - (self.config.offset.range.lo << self.offset_place)).bit_length()
+
+    @property
+    def row(self) -> Range:
+        """Return one of these rows."""
+        return Range(0, (1 << (self.affine.hi + self.rows_bias).bit_length()) - 1)
+
+    @property
+    def offset_place(self) -> int:
+        """Return the bit of T at which the offset stands."""
+        return self.affine_fraction - self.config.offset.fraction
+
+    @property
+    def limits(self) -> bool:
+        """Return whether the saturation of that adder's sum has the step behind it, with the first ReLU."""
+        return self.gathers and not self.config.batch_norm
+
+    @property
+    def gathered(self) -> Range:
+        """Return what that adder makes: T, the received sum and the half of the rounding."""
+        received = self.config.sum_range << self.compression if self.config.partial_sum else Range(0, 0)
+        return self.affine + received + Range(0, self.gathered_half)
+
+    @property
+    def gathered_half(self) -> int:
+        """Return what rounds in it."""
+        return 1 << self.compression >> 1 if self.config.rounding is Rounding.HALF_UP else 0
+
+    @property
     def half(self) -> int:
         """Return what the rounding adds to T in the multiplier's adder."""
         return 1 << self.affine_fraction >> 1 if self.config.rounding is Rounding.HALF_UP else 0

@@ -3,7 +3,7 @@
 from amaranth.hdl import Const, Module, Mux, Signal
 
 from golden_model.fixed import Range, Rounding
-from golden_model.nmpu_config import Columns
+from golden_model.nmpu_config import Columns, NmpuConfig
 from hdl.fixed import Number, add_negated, round_shift, rounding_carry, saturate, shape
 from hdl.nmpu.stage import FLAG, Stage
 
@@ -82,37 +82,76 @@ class Relu(Stage):
 
 
 class ResidualMultiply(Stage):
-    """residual_product = add ? residual * scale : 0. Latency 0: it works one step before the adder, beside others."""
+    """residual_a + residual_b = residual * scale, modulo their width. Beside other stages; the step of its own that
+    latency 1 gives it is there where something is summed.
+    """
+
+    beside = True
+
+    def __init__(self, config: NmpuConfig) -> None:
+        super().__init__(config)
+        self.latency = int(self.path.sums)
 
     @property
     def inputs(self) -> dict[str, Range]:
-        """Return the operand, the column's scale, and whether there is an operand."""
-        operand, scale = self.config.residual_input.range, self.config.residual_scale.range
-        return {"residual": operand, "residual_scale": scale, "add": FLAG}
+        """Return the operand and the column's scale."""
+        return {"residual": self.config.residual_input.range, "residual_scale": self.config.residual_scale.range}
+
+    @property
+    def outputs(self) -> dict[str, Range]:
+        """Return the product as two rows."""
+        row = Range(0, (1 << shape(self.path.residual_product).width) - 1)
+        return {"residual_a": row, "residual_b": row}
+
+    def compute(self, m: Module, name: str, **inputs: Number) -> dict[str, Number]:
+        """Return the product as two rows."""
+        width = shape(self.path.residual_product).width
+        made = self.multiply_add(m, inputs["residual"], inputs["residual_scale"], None, width, f"{name}_product")
+        return {
+            each: Number(row.bits(0, width), of) for (each, of), row in zip(self.outputs.items(), made, strict=True)
+        }
+
+
+class ResidualShift(Stage):
+    """residual_product = add ? (residual_a + residual_b) << (max_residual_shift - shift) : 0, at a constant fraction.
+    Latency 1, beside other stages.
+    """
+
+    beside = True
+    latency = 1
+
+    @property
+    def inputs(self) -> dict[str, Range]:
+        """Return the rows, whether there is an operand, and the column's shift."""
+        inputs = ResidualMultiply(self.config).outputs | {"add": FLAG}
+        if self.config.max_residual_shift:
+            inputs["residual_shift"] = Columns.ranges(self.config)["residual_shift"]
+        return inputs
 
     @property
     def outputs(self) -> dict[str, Range]:
         """Return the product."""
-        return {"residual_product": self.path.residual_product}
+        product = self.path.residual_product
+        return {"residual_product": product | (product << self.config.max_residual_shift)}
 
     def compute(self, m: Module, name: str, **inputs: Number) -> dict[str, Number]:
         """Return the product."""
-        product = inputs["residual"] * inputs["residual_scale"]
-        return {"residual_product": product.only_if(inputs["add"].value)}
+        whole = Signal(shape(self.path.residual_product), name=f"{name}_whole")
+        m.d.comb += whole.eq(inputs["residual_a"].value + inputs["residual_b"].value)
+        product = Number(whole, self.path.residual_product).only_if(inputs["add"].value)
+        largest = self.config.max_residual_shift
+        return {"residual_product": product.aligned(inputs["residual_shift"].value, largest) if largest else product}
 
 
 class AddResidual(Stage):
-    """total = total + product / 2**shift, exact, at the finer fraction of the two. Latency 1."""
+    """total = total + product, exact, at the finer fraction of the two. Latency 1."""
 
     latency = 1
 
     @property
     def inputs(self) -> dict[str, Range]:
-        """Return the total, the residual product and the column's shift."""
-        inputs = {"total": self.path.total, "residual_product": self.path.residual_product}
-        if self.config.max_residual_shift:
-            inputs["residual_shift"] = Columns.ranges(self.config)["residual_shift"]
-        return inputs
+        """Return the total and the residual product."""
+        return {"total": self.path.total} | ResidualShift(self.config).outputs
 
     @property
     def outputs(self) -> dict[str, Range]:
@@ -121,11 +160,8 @@ class AddResidual(Stage):
 
     def compute(self, m: Module, name: str, **inputs: Number) -> dict[str, Number]:
         """Return the sum."""
-        path, largest = self.path, self.config.max_residual_shift
-        product = inputs["residual_product"]
-        if largest:
-            product = product.aligned(inputs["residual_shift"].value, largest)
-        product = product << (path.final_fraction - path.residual_fraction)
+        path = self.path
+        product = inputs["residual_product"] << (path.final_fraction - path.residual_fraction)
         return {"total": (inputs["total"] << (path.final_fraction - path.total_fraction)) + product}
 
 

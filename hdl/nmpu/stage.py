@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from golden_model.fixed import Range
 from golden_model.nmpu_config import NmpuConfig
+from hdl.carry_save import multiply_add
 from hdl.fixed import Number, shape
 from hdl.nmpu.datapath import Datapath
 
@@ -25,6 +26,10 @@ class Stage:
     """
 
     latency: int = 0
+    beside: bool = False
+    """Whether it works beside other stages, in front of one that takes what it makes: its registers cost no cycle."""
+    multiply_add = staticmethod(multiply_add)
+    """What makes products as two rows; the proofs put a box in its place."""
 
     def __init__(self, config: NmpuConfig) -> None:
         self.config = config

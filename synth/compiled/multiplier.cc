@@ -1,7 +1,9 @@
 // Runs the gates of a multiplier `product` over all pairs of operands, 512 pairs at a time, and compares every product
 // with repeated addition: a * (b + 1) = a * b + a. A number is a row of words, one a bit, and a bit of a word is a lane.
+// Where C_BITS is not 0, the multiplier adds c * 2^place + constant: the addition begins there, for every c.
 //
-// `model.h` brings the function `product(a, b, y)` and tells A_BITS, B_BITS, Y_BITS, SIGNED.
+// `model.h` brings the function `product(a, b, y)`, or `product(a, b, c, y)`, and tells A_BITS, B_BITS, C_BITS, Y_BITS,
+// SIGNED.
 
 #include <algorithm>
 #include <cstdint>
@@ -43,16 +45,20 @@ int64_t number(const V *rows, int bits, int lane, bool is_signed) {
 
 }  // namespace
 
-// Takes the ranges of both operands, none of b negative. Returns 1 and a wrong pair with what the multiplier gives for
-// it, else 0.
-extern "C" int multiplier_check(int64_t a_lo, int64_t a_hi, int64_t b_lo, int64_t b_hi, int64_t *wrong) {
+// Tries one c. Returns 1 and a wrong pair with what the multiplier gives for it, else 0.
+static int try_pairs(int64_t a_lo, int64_t a_hi, int64_t b_lo, int64_t b_hi, int64_t c_code, int64_t begin,
+                     int64_t *wrong) {
   static_assert(A_BITS < 60 && B_BITS < 60 && Y_BITS < 63, "one 64-bit number holds each");
   V a[WIDE], b[B_BITS], y[WIDE], sum[WIDE];
+#if C_BITS
+  V c[C_BITS];
+  for (int bit = 0; bit < C_BITS; ++bit) c[bit] = all(c_code >> bit & 1);
+#endif
   for (int64_t base = a_lo & ~int64_t(LANES - 1); base <= a_hi; base += LANES) {
     for (int bit = 0; bit < WIDE; ++bit) {
       a[bit] = bit < LANE_BITS ? counting(bit) : all(base >> bit & 1);
       if (bit >= A_BITS) a[bit] = SIGNED ? a[A_BITS - 1] : V{};
-      sum[bit] = V{};
+      sum[bit] = all(begin >> std::min(bit, 63) & 1);
     }
     V asked{};
     for (int lane = 0; lane < LANES; ++lane)
@@ -60,7 +66,11 @@ extern "C" int multiplier_check(int64_t a_lo, int64_t a_hi, int64_t b_lo, int64_
     for (int64_t factor = 0; factor <= b_hi; ++factor) {
       if (factor >= b_lo) {
         for (int bit = 0; bit < B_BITS; ++bit) b[bit] = all(factor >> bit & 1);
+#if C_BITS
+        product(a, b, c, y);
+#else
         product(a, b, y);
+#endif
         for (int bit = Y_BITS; bit < WIDE; ++bit) y[bit] = SIGNED ? y[Y_BITS - 1] : V{};
         V different{};
         for (int bit = 0; bit < WIDE; ++bit) different |= y[bit] ^ sum[bit];
@@ -78,5 +88,14 @@ extern "C" int multiplier_check(int64_t a_lo, int64_t a_hi, int64_t b_lo, int64_
       }
     }
   }
+  return 0;
+}
+
+// Takes the ranges of the operands, none of b negative, and what is added to the product. Returns 1 and a wrong pair with
+// what the multiplier gives for it, else 0.
+extern "C" int multiplier_check(int64_t a_lo, int64_t a_hi, int64_t b_lo, int64_t b_hi, int64_t c_lo, int64_t c_hi,
+                                int64_t place, int64_t constant, int64_t *wrong) {
+  for (int64_t c = c_lo; c <= c_hi; ++c)
+    if (try_pairs(a_lo, a_hi, b_lo, b_hi, c, c * (int64_t(1) << place) + constant, wrong)) return 1;
   return 0;
 }

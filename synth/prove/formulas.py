@@ -7,12 +7,21 @@ from dataclasses import dataclass
 
 from golden_model.fixed import Range, Rounding
 from golden_model.nmpu_config import Input, NmpuConfig
-from hdl.nmpu.accumulate import Accumulate, Compress, Gather
+from hdl.nmpu.accumulate import Accumulate, Compress, Gather, Limit
 from hdl.nmpu.affine import Affine, Multiply
-from hdl.nmpu.final import AddResidual, BatchNormAdd, BatchNormMultiply, Relu, Requantise, ResidualMultiply
+from hdl.nmpu.datapath import Datapath
+from hdl.nmpu.final import (
+    AddResidual,
+    BatchNormAdd,
+    BatchNormMultiply,
+    Relu,
+    Requantise,
+    ResidualMultiply,
+    ResidualShift,
+)
 from hdl.nmpu.stage import Stage
 from synth.prove.chain import Part
-from synth.prove.obligation import Obligation, constant
+from synth.prove.obligation import Obligation, constant, inside
 
 _MODES = {Rounding.FLOOR: 0, Rounding.HALF_UP: 1, Rounding.HALF_EVEN: 2, Rounding.HALF_AWAY: 3}
 """The specification's numbers of the roundings."""
@@ -91,8 +100,9 @@ def _accumulate(config: NmpuConfig, part: Part) -> tuple[_Share, str]:
             "rounded": "rounded" if "rounded" in part.inputs else "1'b1",
             "low": constant(config.sum_range.lo),
             "high": constant(config.sum_range.hi),
+            "relu_before": "relu_before" if "relu_before" in part.inputs else "1'b0",
         },
-        outputs={"sum": "total_out" if "total_out" in part.outputs else "total"}
+        outputs={"positive": "total_out" if "total_out" in part.outputs else "total"}
         | ({"sum_saturated": "sum_saturated"} if config.partial_sum else {}),
     )
     # a tile that receives is rounded: the unit passes 0 where it does not receive
@@ -113,6 +123,12 @@ def _requantise(config: NmpuConfig, part: Part) -> _Share:
     )
 
 
+def _rows(config: NmpuConfig) -> dict[str, tuple[str, Range]]:
+    """Return T as two rows stand for it, as an expression of the ports, and its range."""
+    path = Datapath(config)
+    return {"rows": (f"row_a_w + row_b_w - {constant(path.rows_bias)}", path.affine)} if path.carry_save else {}
+
+
 def affine(config: NmpuConfig, part: Part) -> Obligation:
     """Return what has to be proved of products, shift and offset."""
     share, operands = _affine(config, part)
@@ -122,28 +138,31 @@ def affine(config: NmpuConfig, part: Part) -> Obligation:
         module="spec_affine",
         parameters=share.parameters,
         inputs=share.inputs,
-        outputs={"total": "total"} | share.outputs,
+        outputs={"total": "rows" if _rows(config) else "total"} | share.outputs,
         operands=operands,
+        numbers=_rows(config),
     )
 
 
 def accumulate(config: NmpuConfig, part: Part) -> Obligation:
-    """Return what has to be proved of the compression and the sum."""
+    """Return what has to be proved of the compression and the sum, with the ReLU where it is a part of them."""
     share, assumed = _accumulate(config, part)
+    rows = [inside("rows_w", of) for _, of in _rows(config).values()]
     fraction = _fraction(config) + config.max_layer_shift + config.max_column_shift
     return Obligation(
         name="accumulate",
         part=part,
-        module="spec_accumulate",
+        module="spec_accumulate_relu",
         parameters={"FRACTION": fraction} | share.parameters,
-        inputs={"total": "total_w"} | share.inputs,
+        inputs={"total": "rows_w" if rows else "total_w"} | share.inputs,
         outputs=share.outputs,
-        assumed=assumed,
+        assumed=" && ".join([assumed, *rows]),
+        numbers=_rows(config),
     )
 
 
 def affine_accumulate(config: NmpuConfig, part: Part) -> Obligation:
-    """Return what has to be proved of products, offset, compression and sum in one adder."""
+    """Return what has to be proved of products, offset, compression and sum in one adder, with a ReLU behind it."""
     share, operands = _affine(config, part)
     summed, assumed = _accumulate(config, part)
     return Obligation(
@@ -252,12 +271,16 @@ def requantise(config: NmpuConfig, part: Part) -> Obligation:
 
 FORMULAS: dict[tuple[type[Stage], ...], Callable[[NmpuConfig, Part], Obligation]] = {
     (Multiply, Affine, Requantise): affine_requantise,
+    (Multiply, Gather, Limit): affine_accumulate,
     (Multiply, Gather): affine_accumulate,
     (Multiply, Affine): affine,
+    (Multiply,): affine,
+    (Gather, Limit): accumulate,
+    (Gather,): accumulate,
     (Compress, Accumulate): accumulate,
     (BatchNormMultiply, BatchNormAdd): batch_norm,
     (Relu,): relu,
-    (ResidualMultiply, AddResidual): residual,
+    (ResidualMultiply, ResidualShift, AddResidual): residual,
     (Requantise,): requantise,
 }
 """Stages one behind the other that make one formula; of two that begin alike the longer comes first."""

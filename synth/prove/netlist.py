@@ -26,8 +26,8 @@ from synth.verilog import PASSES, elaborate
 from synth.yowasp import run
 
 _READ = (
-    "hierarchy -check -top nmpu; proc; flatten; delete t:$scopeinfo; opt_expr; wreduce; wreduce; opt_clean;"
-    " memory_collect; opt_clean"
+    "hierarchy -check -top nmpu; proc; flatten; delete t:$scopeinfo;"
+    f"{' opt_expr; opt_clean; wreduce;' * 5} memory_collect; opt_clean"
 )
 """From either text to one flat module of word-level cells, each as narrow as it can be: what a single `wreduce` leaves
 depends on the order of the cells."""

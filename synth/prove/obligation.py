@@ -68,6 +68,8 @@ class Obligation:
     """Its outputs: the part's output (or `cut_n_a`, `cut_n_b`) that each must equal."""
     operands: Sequence[tuple[Range, Range]] = ()
     """What the operands of each cut multiplier can be, which is proved; their products are in the product of these."""
+    numbers: Mapping[str, tuple[str, Range]] = field(default_factory=dict)
+    """What several ports stand for together: an expression of them, as wide as the inputs', and its range."""
     assumed: str = "1'b1"
     """What else the inputs obey, as an expression: what the parts in front make sure of."""
     specification: Path = SPECIFICATION
@@ -89,6 +91,8 @@ class Obligation:
             ports[f"cut_{number}_a"] = (cut.a_width, cut.signed, False)
             ports[f"cut_{number}_b"] = (cut.b_width, cut.signed, False)
             ports[f"cut_{number}_y"] = (cut.y_width, cut.signed, True)
+        for number in range(self.part.given):
+            ports[f"given_{number}"] = (1, False, False)
         return ports
 
     def _lines(self) -> Iterator[str]:
@@ -102,11 +106,13 @@ class Obligation:
             yield f"  wire signed [{WIDE - 1}:0] {name}_w = {wide};"
         yield "  output allowed, holds;"
         yield f"  part dut({', '.join(f'.{name}({name})' for name in ports)});"
-        allowed, good = [self.assumed], []
+        for name, (text, _) in self.numbers.items():
+            yield f"  wire signed [{WIDE - 1}:0] {name}_w = {text};"
+        allowed, good = [self.assumed, *(f"given_{n}" for n in range(self.part.given))], []
         ranges = dict(self.part.inputs) | {
             f"cut_{n}_y": of for n, (a, b) in enumerate(self.operands) for of in (a * b,)
         }
-        allowed += [_inside(f"{name}_w", of) for name, of in ranges.items()]
+        allowed += [inside(f"{name}_w", of) for name, of in ranges.items()]
         for port in self.outputs:
             yield f"  wire signed [{WIDE - 1}:0] spec_{port};"
         given_ = [f".{name}({text})" for name, text in self.inputs.items()]
@@ -116,10 +122,11 @@ class Obligation:
         for port, name in self.outputs.items():
             if name:
                 good.append(f"{name}_w == spec_{port}")
-            if name in self.part.outputs:
-                good.append(_inside(f"spec_{port}", self.part.outputs[name]))
+            of = self.numbers[name][1] if name in self.numbers else self.part.outputs.get(name)
+            if of is not None:
+                good.append(inside(f"spec_{port}", of))
         for n, (a, b) in enumerate(self.operands):  # or the product would be assumed to be where it need not be
-            good += [_inside(f"cut_{n}_a_w", a), _inside(f"cut_{n}_b_w", b)]
+            good += [inside(f"cut_{n}_a_w", a), inside(f"cut_{n}_b_w", b)]
         yield f"  assign allowed = {' && '.join(allowed)};"
         yield f"  assign holds = !allowed || ({' && '.join(good)});"
         yield "endmodule\n"
@@ -129,7 +136,8 @@ def _width(of: Range) -> int:
     return of.signed_bits if of.lo < 0 else of.unsigned_bits
 
 
-def _inside(name: str, of: Range) -> str:
+def inside(name: str, of: Range) -> str:
+    """Return that a wide number lies in a range."""
     return f"{name} >= {constant(of.lo)} && {name} <= {constant(of.hi)}"
 
 

@@ -11,9 +11,17 @@ from amaranth.hdl import Const, Module, Mux
 from golden_model.fixed import Rounding
 from golden_model.nmpu_config import Input, NmpuConfig
 from hdl.fixed import Number
-from hdl.nmpu.accumulate import Accumulate, Compress, Gather
+from hdl.nmpu.accumulate import Accumulate, Compress, Gather, Limit
 from hdl.nmpu.affine import Affine, Multiply
-from hdl.nmpu.final import AddResidual, BatchNormAdd, BatchNormMultiply, Relu, Requantise, ResidualMultiply
+from hdl.nmpu.final import (
+    AddResidual,
+    BatchNormAdd,
+    BatchNormMultiply,
+    Relu,
+    Requantise,
+    ResidualMultiply,
+    ResidualShift,
+)
 from hdl.nmpu.stage import Stage
 from synth.prove.obligation import Obligation, Outcome, Verdict, prove
 from synth.prove.stages import groups, obligation
@@ -25,9 +33,13 @@ EVERY = NmpuConfig(batch_norm=True, max_layer_shift=4, max_column_shift=7, cut_p
 TIES = NmpuConfig(rounding=Rounding.HALF_EVEN, units=1, columns=1)
 """A rounding that needs T itself, and a column of one tile that keeps its low bits."""
 FOLDED = NmpuConfig(units=1, columns=1)
-"""The default's stages: one adder gathers everything."""
+"""The default's stages: products as rows, one adder gathers everything."""
+NORMED = NmpuConfig(batch_norm=True, units=1, columns=1)
+"""The same with the saturation in front of the register, since a multiplier is behind it."""
 CODED = NmpuConfig(input=Input.CODE, units=1, columns=1)
-"""The same for a signed code, which that adder negates."""
+"""A signed code, which that adder negates."""
+CODED_NORMED = NmpuConfig(input=Input.CODE, batch_norm=True, units=1, columns=1)
+"""Both."""
 ALONE = NmpuConfig(input=Input.CODE, partial_sum=False, residual=False, units=1, columns=1)
 """Nothing but a signed code, its offset and the last rounding, in the multiplier's adder."""
 
@@ -132,16 +144,28 @@ PLANTED: tuple[Planted, ...] = (
         outputs=lambda n, out: {"sum_saturated": _where(out["sum_saturated"], out["total"].value < 0, 0)},
     ),
     Planted(
+        name="two rows: the counts are not swapped where the first is 4095",
+        stage=Multiply,
+        config=FOLDED,
+        inputs=lambda n: {"negate": _where(n["negate"], n["first"].value == 4095, 0)},
+    ),
+    Planted(
+        name="two rows: the lowest bit of one is lost",
+        stage=Multiply,
+        config=FOLDED,
+        outputs=lambda n, out: {"row_a": _set(out["row_a"], out["row_a"].value & ~1)},
+    ),
+    Planted(
         name="what rounds is one less than a half",
         stage=Gather,
         config=FOLDED,
-        inputs=lambda n: {"taken": n["taken"] + n["rounded"]},
+        inputs=lambda n: {"row_a": n["row_a"] - n["rounded"]},
     ),
     Planted(
-        name="a column of one tile is rounded where its offset is the most negative",
+        name="a column of one tile is rounded where a row is 1",
         stage=Gather,
         config=FOLDED,
-        inputs=lambda n: {"rounded": _where(n["rounded"], n["offset"].value == -128, 1)},
+        inputs=lambda n: {"rounded": _where(n["rounded"], n["row_a"].value == 1, 1)},
     ),
     Planted(
         name="a received -1 counts as 0",
@@ -151,11 +175,31 @@ PLANTED: tuple[Planted, ...] = (
     ),
     Planted(
         name="a sum beyond the largest becomes the smallest",
-        stage=Gather,
+        stage=Limit,
         config=FOLDED,
         outputs=lambda n, out: {
             "total": _where(out["total"], out["sum_saturated"].value & (out["total"].value > 0), _LOWEST)
         },
+    ),
+    Planted(
+        name="the first ReLU passes a sum that saturates below",
+        stage=Limit,
+        config=CODED,
+        outputs=lambda n, out: {
+            "total": _where(out["total"], out["sum_saturated"].value & (n["whole"].value < 0), _LOWEST)
+        },
+    ),
+    Planted(
+        name="a received 1 counts as 0, in front of a batch norm",
+        stage=Gather,
+        config=NORMED,
+        inputs=lambda n: {"received": _where(n["received"], n["received"].value == 1, 0)},
+    ),
+    Planted(
+        name="a code is negated without its carry, in front of a batch norm",
+        stage=Gather,
+        config=CODED_NORMED,
+        inputs=lambda n: {"added": n["added"] + n["negated"]},
     ),
     Planted(
         name="a code is negated without its carry",
@@ -193,13 +237,23 @@ PLANTED: tuple[Planted, ...] = (
         outputs=lambda n, out: {"total": _where(out["total"], n["total"].value == -1, -1)},
     ),
     Planted(
-        name="the operand -128 is added though it is not asked for",
+        name="the operand -128 counts as -127",
         stage=ResidualMultiply,
-        inputs=lambda n: {"add": _where(n["add"], n["residual"].value == -128, 1)},
+        inputs=lambda n: {"residual": _where(n["residual"], n["residual"].value == -128, -127)},
+    ),
+    Planted(
+        name="an operand whose shift is 5 is added though it is not asked for",
+        stage=ResidualShift,
+        inputs=lambda n: {"add": _where(n["add"], n["residual_shift"].value == 5, 1)},
+    ),
+    Planted(
+        name="a total of -1 counts as 0",
+        stage=AddResidual,
+        inputs=lambda n: {"total": _where(n["total"], n["total"].value == -1, 0)},
     ),
     Planted(
         name="residual shift 7 acts as 6",
-        stage=AddResidual,
+        stage=ResidualShift,
         inputs=lambda n: {"residual_shift": _where(n["residual_shift"], n["residual_shift"].value == 7, 6)},
     ),
     Planted(

@@ -10,7 +10,10 @@ from collections.abc import Iterator, Sequence
 from golden_model.fixed import Range
 from golden_model.nmpu_config import NmpuConfig
 from hdl.nmpu import Schedule
-from hdl.nmpu.final import AddResidual, ResidualMultiply
+from hdl.nmpu.accumulate import Gather
+from hdl.nmpu.affine import Multiply
+from hdl.nmpu.datapath import Datapath
+from hdl.nmpu.final import AddResidual
 from hdl.nmpu.stage import Stage
 from synth.prove.chain import chain
 from synth.prove.formulas import FORMULAS
@@ -34,16 +37,18 @@ def obligations(config: NmpuConfig) -> Iterator[Obligation]:
 def groups(config: NmpuConfig) -> Iterator[list[Stage]]:
     """Return the stages of a configuration, those of one formula together; a KeyError where some make none."""
     stages = Schedule(config).stages
-    beside = [stage for stage in stages if isinstance(stage, ResidualMultiply)]
+    beside = [stage for stage in stages if stage.beside]
     rest: list[Stage] = []
     for stage in stages:
         if isinstance(stage, AddResidual):  # the operand's product is made beside others: it goes with its adder
             rest += beside
         if stage not in beside:
             rest.append(stage)
+    apart = Datapath(config).carry_save  # two rows between them: one by one they are proved sooner
+    formulas = [each for each in FORMULAS if not apart or each[:2] != (Multiply, Gather)]
     while rest:
         kinds = tuple(type(stage) for stage in rest)
-        size = next((len(each) for each in FORMULAS if kinds[: len(each)] == each), 0)
+        size = next((len(each) for each in formulas if kinds[: len(each)] == each), 0)
         if not size:
             raise KeyError(kinds)
         yield rest[:size]

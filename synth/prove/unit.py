@@ -86,8 +86,10 @@ def prove_nmpu(configs: Mapping[str, NmpuConfig], library: Library | None = None
                 if key not in asked:  # the same question is asked once, whatever the configuration
                     asked.add(key)
                     questions.append(dataclasses.replace(each, name=f"{each.name}, {mode.value}"))
-                for cut, (a, b) in zip(each.part.cuts, each.operands, strict=True):
-                    multiplier = Multiplier(cut=cut, a=a, b=b)
+                for n, (cut, (a, b)) in enumerate(zip(each.part.cuts, each.operands, strict=True)):
+                    two = each.part.rows[n] if each.part.rows else None
+                    assert two is None or (two.a, two.b) == (a, b)
+                    multiplier = Multiplier(cut=cut, a=a, b=b, rows=two)
                     multipliers.setdefault(repr(multiplier), multiplier)
             if questions:
                 jobs.append((name, pool.submit(_stages, questions)))

@@ -9,7 +9,7 @@
 //   residual     total + (residual * scale) / 2**r, exact
 //   requantise   y = saturate(floor(round(relu(total)) / 2**cut))
 //
-// Where the hardware makes two of them in one adder, `spec_affine_accumulate` and `spec_affine_requantise` are the two
+// Where the hardware makes two of them in one adder, `spec_affine_accumulate`, `spec_accumulate_relu` and `spec_affine_requantise` are the two
 // one behind the other: what that adder does is none of the specification's business.
 
 `define W 127:0
@@ -167,13 +167,29 @@ module spec_requantise #(
   assign code = kept;
 endmodule
 
+module spec_accumulate_relu #(
+  parameter FRACTION = 7, GUARD = 2, MODE = 1, SATURATES = 1, KEEPS_FRACTION = 1
+) (
+  input signed [`W] total, received, low, high,
+  input rounded, relu_before,
+  output signed [`W] positive,
+  output sum_saturated
+);
+  wire signed [`W] sum;
+  spec_accumulate #(.FRACTION(FRACTION), .GUARD(GUARD), .MODE(MODE), .SATURATES(SATURATES),
+                    .KEEPS_FRACTION(KEEPS_FRACTION)) accumulate (
+    .total(total), .received(received), .low(low), .high(high), .rounded(rounded),
+    .sum(sum), .sum_saturated(sum_saturated));
+  spec_relu relu (.total(sum), .enable(relu_before), .positive(positive));
+endmodule
+
 module spec_affine_accumulate #(
   parameter COUNTS = 1, PLACE = 0, CUT = 0, SCALE_FRACTION = 7, OFFSET_FRACTION = 1, FRACTION = 7, MOST = 0,
   parameter GUARD = 2, MODE = 1, SATURATES = 1, KEEPS_FRACTION = 1
 ) (
   input signed [`W] first, second, scale_p, scale_n, offset, k, added, taken, received, low, high,
-  input negate, rounded,
-  output signed [`W] added_a, added_b, taken_a, taken_b, sum,
+  input negate, rounded, relu_before,
+  output signed [`W] added_a, added_b, taken_a, taken_b, positive,
   output sum_saturated
 );
   wire signed [`W] total;
@@ -182,10 +198,10 @@ module spec_affine_accumulate #(
     .first(first), .second(second), .scale_p(scale_p), .scale_n(scale_n), .offset(offset), .k(k),
     .added(added), .taken(taken), .negate(negate),
     .added_a(added_a), .added_b(added_b), .taken_a(taken_a), .taken_b(taken_b), .total(total));
-  spec_accumulate #(.FRACTION(FRACTION + MOST), .GUARD(GUARD), .MODE(MODE), .SATURATES(SATURATES),
-                    .KEEPS_FRACTION(KEEPS_FRACTION)) accumulate (
+  spec_accumulate_relu #(.FRACTION(FRACTION + MOST), .GUARD(GUARD), .MODE(MODE), .SATURATES(SATURATES),
+                         .KEEPS_FRACTION(KEEPS_FRACTION)) accumulate (
     .total(total), .received(received), .low(low), .high(high), .rounded(rounded),
-    .sum(sum), .sum_saturated(sum_saturated));
+    .relu_before(relu_before), .positive(positive), .sum_saturated(sum_saturated));
 endmodule
 
 module spec_affine_requantise #(

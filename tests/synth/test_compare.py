@@ -137,7 +137,6 @@ def test_a_vector_takes_at_most_a_25th_of_the_time(committed: Comparison) -> Non
     assert committed.ratios(committed.headline)[0].value >= 25
 
 
-@pytest.mark.xfail(strict=True, reason="not reached: 4.3 with true timing")
 def test_throughput_per_arithmetic_area_is_at_least_5_times_that_of_the_fp16_unit(committed: Comparison) -> None:
     ratios = {ratio.name: ratio.value for ratio in committed.ratios(committed.headline)}
     assert ratios["vectors a second and arithmetic area"] >= 5

@@ -43,7 +43,7 @@ def test_a_unit_is_proved_and_faults_of_every_stage_and_of_the_control_are_refut
     assert proof.proved, [row for row in proof.rows if row[1].verdict is not Verdict.PROVED]
     kinds = {outcome.name.partition(",")[0] for _, outcome in proof.rows}
     assert {"netlist", "control", "affine", "accumulate", "relu", "residual", "requantise"} < kinds
-    assert sum(name == "all" for name, _ in proof.rows) == 2, "12 x 8 and 8 x 8"
+    assert sum(name == "all" for name, _ in proof.rows) == 4, "12 x 8, as two rows, with an addend; 8 x 8"
     for what in ("netlist", "control"):
         modes = [outcome.name for _, outcome in proof.rows if outcome.name.startswith(what)]
         assert modes == [f"{what}, half_up", f"{what}, half_even"], "one of each kind of schedule"

@@ -177,5 +177,5 @@ def test_dead_columns_and_unknown_presets() -> None:
     weights = np.zeros((2, 3, 1, 1))
     programmed = program(preset("hermes"), weights, Geometry(), signed=True, seed=0, layer=0)
     assert (programmed.weight_step == 0).all()
-    with pytest.raises(UserError, match="there are hermes; did you mean hermes"):
+    with pytest.raises(UserError, match="there are hermes, hcim_a, hcim_b, hcim_wide; did you mean hermes"):
         preset("hermse")

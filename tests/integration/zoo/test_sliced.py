@@ -59,6 +59,7 @@ def test_codes_round_half_up_and_gradients_pass_inside_the_range() -> None:
     assert step.grad is not None and step.grad.item() == pytest.approx(-(0.249 + 0.25 + 0.75 + 7.4) / 0.25)
 
 
+@pytest.mark.whole
 def test_a_layer_is_the_sum_of_its_definition() -> None:
     made = layer()
     x = torch.rand(2, 16, 5, 5) * 5
@@ -79,6 +80,7 @@ def test_a_layer_is_the_sum_of_its_definition() -> None:
     assert torch.equal(y, (total.float() * (made.step_input * made.step_weight * made.scale_step)))
 
 
+@pytest.mark.whole
 def test_a_scales_gradient_is_exact_where_its_code_is() -> None:
     """The loss is linear in a scale's code: moving a code by one moves the loss by the gradient times the step."""
     made = layer()
@@ -117,7 +119,7 @@ def test_calibration_fits_scales_by_least_squares(ternary: bool) -> None:
     made.prepare(x)
     codes = torch.floor(x / 0.3 + 0.5).clamp(0, 15).byte()
     sliced = made.sliced(made.integer_weights())
-    threshold = int(made.threshold)
+    threshold = int(made.threshold.item())
     assert (threshold >= 1) is ternary
     for t in range(sliced.tiles):
         sums = sliced.partial_sums(codes, t).double()
@@ -125,7 +127,7 @@ def test_calibration_fits_scales_by_least_squares(ternary: bool) -> None:
         flat = sums.permute(1, 2, 0, 3, 4).reshape(4, 18, -1), p.permute(1, 2, 0, 3, 4).reshape(4, 18, -1)
         for j, c in ((0, 0), (1, 5), (3, 17)):
             slope = np.polyfit(flat[1][j, c].numpy(), flat[0][j, c].numpy(), 1)[0]
-            assert float(made.scale[t, j, c]) == pytest.approx(max(slope, 0.05), rel=1e-3)
+            assert made.scale[t, j, c].item() == pytest.approx(max(slope, 0.05), rel=1e-3)
 
 
 @pytest.mark.parametrize("granularity", Granularity)
@@ -170,6 +172,7 @@ def start(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.whole
 def test_a_network_learns_in_both_stages(tmp_path: Path, start: Path) -> None:
     integer = short(tmp_path / "i.npz", start, Sums.INTEGER, epochs=6)
     assert integer.card.accuracy > 60 and integer.card.curve[-1]["held_out"] > 60
@@ -183,6 +186,7 @@ def test_a_network_learns_in_both_stages(tmp_path: Path, start: Path) -> None:
     assert again.card.accuracy > 50
 
 
+@pytest.mark.whole
 def test_a_stopped_training_ends_in_the_same_weights(
     tmp_path: Path, start: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,6 +211,7 @@ def test_a_stopped_training_ends_in_the_same_weights(
     assert parts.path.read_bytes() == whole.path.read_bytes() and parts.card == whole.card
 
 
+@pytest.mark.whole
 def test_a_budget_of_minutes_becomes_whole_epochs(tmp_path: Path, start: Path) -> None:
     made = short(tmp_path / "i.npz", start, Sums.INTEGER, epochs=None, minutes=0.05)
     assert 1 <= made.card.epochs < 1000 and len(made.card.curve) == made.card.epochs
@@ -225,6 +230,7 @@ def test_wrong_starts_are_refused(tmp_path: Path, start: Path) -> None:
     assert not (tmp_path / "x.npz").exists()
 
 
+@pytest.mark.whole
 def test_calibration_alone_keeps_most_of_a_network(tmp_path: Path, start: Path) -> None:
     integer = short(tmp_path / "i.npz", start, Sums.INTEGER, epochs=6)
     model, _ = load_sliced(integer.path, HCIM_A, classes=10, channels=1, network=NET)

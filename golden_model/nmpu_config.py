@@ -88,6 +88,10 @@ class NmpuConfig:
     """Lanes that work side by side."""
     columns: int = 4
     """Columns that share one lane in time: the unit serves units * columns columns."""
+    carry_save: bool = False
+    """Whether the RTL's multipliers leave two rows of bits that one later adder carries: a fifth less clock period on
+    less area, and Verilog seven times as long, slower to simulate. No bit, port or cycle changes. Where products meet
+    nothing else in that adder (a signed code, cuts, run-time shifts), only the residual's multiplier does so."""
 
     def __post_init__(self) -> None:
         signed = self.input is Input.CODE

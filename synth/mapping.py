@@ -79,8 +79,9 @@ def source(top: Any, name: str, folder: Path) -> str:
 
 
 def fingerprint(top: Any, name: str) -> str:
-    """Return the SHA-256 of a design's text, as `source` writes it: what a result is a result of."""
+    """Return the SHA-256 of a design's text, as `source` writes it, without comments: what a result is a result of."""
     text = top if isinstance(top, str) else rtlil.convert(top, name=name, emit_src=False)
+    text = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("//"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

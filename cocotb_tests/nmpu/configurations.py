@@ -30,6 +30,8 @@ CASES = (
     ),
     # The default: 64 lanes, 4 columns, partial sums and residual, folded batch norm.
     Case(name="default_64x4", config=NmpuConfig(), corners=4),
+    # The default's lane with products as rows; no cycle and no bit may differ from the default's.
+    Case(name="rows_4x2", config=NmpuConfig(carry_save=True, units=4, columns=2), corners=12, quick=True),
     # The affine stage alone, at full width: what the speed is measured on.
     Case(name="affine_64x4", config=NmpuConfig(partial_sum=False, residual=False, relu=False), corners=4),
     # Nothing divides a power of two; both cuts, both shifts at their largest, unsigned codes.

@@ -41,7 +41,7 @@ class Datapath:
     @property
     def carry_save(self) -> bool:
         """Return whether two products leave the multipliers as two rows: what adds them is that adder."""
-        counts = self.config.input is Input.COUNTS and not self.config.cut_pre
+        counts = self.config.input is Input.COUNTS and not self.config.cut_pre and self.config.carry_save
         return self.gathers and counts and self.affine_fraction == self.config.scale.fraction
 
     @property

@@ -106,6 +106,11 @@ class ResidualMultiply(Stage):
     def compute(self, m: Module, name: str, **inputs: Number) -> dict[str, Number]:
         """Return the product as two rows."""
         width = shape(self.path.residual_product).width
+        if not self.config.carry_save:  # the multiplier carries itself: one row
+            product = Signal(width, name=f"{name}_product")
+            m.d.comb += product.eq((inputs["residual"] * inputs["residual_scale"]).value)
+            parts = (product, Const(0, width))
+            return {each: Number(row, of) for (each, of), row in zip(self.outputs.items(), parts, strict=True)}
         made = self.multiply_add(m, inputs["residual"], inputs["residual_scale"], None, width, f"{name}_product")
         return {
             each: Number(row.bits(0, width), of) for (each, of), row in zip(self.outputs.items(), made, strict=True)

@@ -36,13 +36,13 @@ class Candidate:
 
 
 def nmpu(units: int) -> Candidate:
-    """Return the NMPU of some lanes: two counts, partial sum, residual, both ReLU positions (the default unit).
+    """Return the NMPU of some lanes: two counts, partial sum, residual, both ReLU positions, products as rows.
 
     Raises UserError where the lanes do not divide the vector.
     """
     if units < 1 or COLUMNS % units:
         raise UserError(f"{units} units: they must divide the {COLUMNS} columns of a vector, as 1, 4, 16, 64 or 256 do")
-    config = NmpuConfig(units=units, columns=COLUMNS // units)
+    config = NmpuConfig(units=units, columns=COLUMNS // units, carry_save=True)
     return Candidate(label=f"NMPU {units} x {COLUMNS // units}", unit="nmpu", config=config)
 
 

@@ -32,9 +32,9 @@ EVERY = NmpuConfig(batch_norm=True, max_layer_shift=4, max_column_shift=7, cut_p
 """What the faults are planted in: every stage that comes with run-time shifts, both of them, a cut."""
 TIES = NmpuConfig(rounding=Rounding.HALF_EVEN, units=1, columns=1)
 """A rounding that needs T itself, and a column of one tile that keeps its low bits."""
-FOLDED = NmpuConfig(units=1, columns=1)
-"""The default's stages: products as rows, one adder gathers everything."""
-NORMED = NmpuConfig(batch_norm=True, units=1, columns=1)
+FOLDED = NmpuConfig(carry_save=True, units=1, columns=1)
+"""The default's stages, products as rows: one adder gathers everything."""
+NORMED = NmpuConfig(carry_save=True, batch_norm=True, units=1, columns=1)
 """The same with the saturation in front of the register, since a multiplier is behind it."""
 CODED = NmpuConfig(input=Input.CODE, units=1, columns=1)
 """A signed code, which that adder negates."""

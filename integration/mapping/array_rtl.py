@@ -13,12 +13,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from golden_model.scale_array.combine import combine
 from golden_model.scale_array.config import ScaleArrayConfig
 from golden_model.scale_array.model import Activity, activity, encode, scale_array
-from integration.mapping.sliced import Work
+from integration.mapping.sliced import Work, rows_of
 from synth.compiled import Engine
 from synth.compiled.scale_array import CompiledArray
 
@@ -105,8 +104,4 @@ class ArrayBench:
             made[load.tile, :, load.first : load.first + load.used] = sums[:, : load.used]
         by_slice = made.reshape(*made.shape[:2], -1, sliced.channels).transpose(1, 0, 2, 3)
         found = torch.from_numpy(combine(by_slice))
-        self.totals += int((found != _rows(work.totals).long()).sum())
-
-
-def _rows(values: Tensor) -> Tensor:
-    return values.permute(0, 2, 3, 1).reshape(-1, values.shape[1])
+        self.totals += int((found != rows_of(work.totals).long()).sum())

@@ -11,7 +11,6 @@ linear layers and average pooling are float, whatever the unit.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -20,7 +19,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from golden_model.errors import UserError
 from golden_model.fixed import SYM8
@@ -28,21 +27,15 @@ from golden_model.fp16_unit import Fp16Config
 from golden_model.nmpu_config import Input
 from golden_model.nmpu_config import Layer as UnitLayer
 from golden_model.scale_array.combine import combined_range, unit_behind
-from integration.mapping.calibrate import moments, percentile_scale
-from integration.mapping.calibrated import Calibration, MeasuredLayer
+from integration.mapping.calibrated import MeasuredLayer
 from integration.mapping.operations import Graph, Layer, SumPool
 from integration.mapping.quantise import Clips, UnitParameters, parameters
-from integration.mapping.trace import trace
-from integration.zoo.sliced import SlicedConv2d
 from sim.bit_planes import Packed, Readout
 from sim.bit_slices import SlicedLayer, SlicedTile
 from sim.devices import Floats
 from sim.digital import Digital, Fp16Unit, NmpuUnit, Parameters
 from sim.kernels import any_rows, fuse
 from sim.tile import constants
-
-HEADROOM = 4
-"""Bits that a value between layers has at most below its reader's input step."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -182,18 +175,18 @@ class SlicedNetwork:
         values: dict[int, Tensor] = {0: images.contiguous(memory_format=torch.channels_last)}
         done = self.graph.last_uses()
         for index in range(len(self.graph.operations)):
-            values[index + 1] = self._step(index, values, unit, compiled, watch)
+            values[index + 1] = self.step(index, values, unit, compiled, watch)
             for value in done[index]:
                 del values[value]
         return values[len(self.graph.operations)]
 
-    def _step(
+    def step(
         self,
         index: int,
         values: dict[int, Tensor],
-        unit: str | None,
-        compiled: bool,
-        watch: Callable[[Work], None] | None,
+        unit: str | None = None,
+        compiled: bool = False,
+        watch: Callable[[Work], None] | None = None,
     ) -> Tensor:
         """Return the value that an operation makes: real, or codes where a unit made it and it has a scale."""
         operation = self.graph.operations[index]
@@ -211,7 +204,7 @@ class SlicedNetwork:
         if arrays is None:
             y = finished(operation, _float_layer(operation, real(operation.source)), None)
             return y if unit is None or index + 1 not in self.scales else sym8(y, self.scales[index + 1])
-        codes = arrays.encode(x, None if unit is None else self.scales[operation.source])
+        codes = arrays.encode(x, None if unit is None else self.scales.get(operation.source))
         totals = arrays.totals(codes)
         if watch is not None:
             watch(Work(arrays, codes, totals))
@@ -220,7 +213,7 @@ class SlicedNetwork:
             factor, beta = arrays.step * operation.gamma, operation.beta
             return finished(operation, totals * _column(factor) + _column(beta), residual)
         prepared = self.prepared[unit][operation.name]
-        rows, operand = _rows(totals), None if residual is None else _rows(residual)
+        rows, operand = rows_of(totals), None if residual is None else rows_of(residual)
         run: Any = Behind(self.units[unit], prepared.layer)
         if compiled and self.units[unit].fuses:
             any_rows(rows, operand)
@@ -247,7 +240,8 @@ def _column(values: Floats) -> Tensor:
     return torch.from_numpy(values.astype(np.float32))[:, None, None]
 
 
-def _rows(values: Tensor) -> Tensor:
+def rows_of(values: Tensor) -> Tensor:
+    """Return (images, columns, height, width) as (images * pixels, columns)."""
     return values.permute(0, 2, 3, 1).reshape(-1, values.shape[1])
 
 
@@ -257,124 +251,3 @@ def _float_layer(layer: Layer, x: Tensor) -> Tensor:
     if layer.flat:
         return F.linear(x, weights[:, :, 0, 0]) * _column(layer.gamma)[:, 0, 0] + _column(layer.beta)[:, 0, 0]
     return F.conv2d(x, weights, None, g.stride, g.padding, g.dilation) * _column(layer.gamma) + _column(layer.beta)
-
-
-def convert_sliced(
-    model: nn.Module, tile: SlicedTile, images: Tensor, *, units: Sequence[Digital] | None = None, seed: int = 0
-) -> SlicedNetwork:
-    """Return a network trained on bit-sliced tiles as integers on their arrays, with the units behind them.
-
-    `model`: with `SlicedConv2d` layers, as `slice_network` makes and a checkpoint fills. `images`: normalised training
-    images, which choose the scales of the 8-bit values. `units`: the FP16 unit and the NMPU by default. `seed` draws
-    the comparators' offsets. Errors: UserError for what cannot be mapped.
-    """
-    plain = copy.deepcopy(model).eval()
-    layers = {name: module for name, module in plain.named_modules() if isinstance(module, SlicedConv2d)}
-    arrays: dict[str, Arrays] = {}
-    generator = np.random.Generator(np.random.Philox(seed))
-    with torch.inference_mode():
-        for name, layer in layers.items():
-            if (tile.array, tile.encode) != (layer.tile.array, layer.tile.encode):
-                raise UserError(
-                    f"{name} was trained for {layer.tile.name}: {tile.name} has other rows, slices or inputs"
-                )
-            layer.tile = tile
-            weights = layer.integer_weights()
-            sliced = layer.sliced(weights)
-            codes = layer.codes().numpy().astype(np.int64)
-            threshold = round(float(layer.threshold))
-            a, b = tile.readout.bounds(threshold, (sliced.tiles, sliced.physical), generator)
-            weight = codes.astype(np.float32) * sliced.slice_weights()
-            arrays[name] = Arrays(
-                name=name,
-                sliced=sliced,
-                scales=codes,
-                readout=Readout(weight, a.astype(np.float32), b.astype(np.float32)),
-                threshold=threshold,
-                input_step=float(layer.step_input),
-                step=float(layer.step_input * layer.step_weight * layer.scale_step),
-            )
-            arrays[name].check()
-            layer.conv.weight.copy_(weights)
-            parent, _, own = name.rpartition(".")
-            setattr(plain.get_submodule(parent), own, layer.conv)
-        network = SlicedNetwork(tile, trace(plain, tuple(images.shape[1:])), arrays)
-        _measure(network, images)
-        for unit in (network.fp16(), network.nmpu()) if units is None else units:
-            network.add(unit)
-    return network
-
-
-def _readers(graph: Graph, arrays: dict[str, Arrays], value: int) -> set[float]:
-    """Return the input steps of the sliced layers that read a value, straight or through moves of codes."""
-    found: set[float] = set()
-    for index, operation in enumerate(graph.operations):
-        if operation.source != value:
-            continue
-        if isinstance(operation, Layer):
-            found |= {arrays[operation.name].input_step} if operation.name in arrays else set()
-        elif not isinstance(operation, SumPool):
-            found |= _readers(graph, arrays, index + 1)
-    return found
-
-
-def _measure(network: SlicedNetwork, images: Tensor) -> None:
-    """Choose the scale of every 8-bit value, and measure every layer's totals, on real values of a few images."""
-    graph, calibration = network.graph, Calibration()
-    values: dict[int, Tensor] = {0: images.contiguous(memory_format=torch.channels_last)}
-    totals: dict[str, Tensor] = {}
-    for index, operation in enumerate(graph.operations):
-        keep: list[Work] = []
-        values[index + 1] = network._step(index, values, None, False, keep.append)
-        if isinstance(operation, SumPool) or (operation.source == 0 and not isinstance(operation, Layer)):
-            continue
-        if not isinstance(operation, Layer):
-            if operation.source in network.scales:
-                network.scales[index + 1] = network.scales[operation.source]
-            continue
-        if index + 1 == len(graph.operations):
-            continue
-        steps = _readers(graph, network.arrays, index + 1)
-        if len(steps) > 1:
-            raise UserError(
-                f"{operation.name}: its value is read by layers of {len(steps)} input steps; "
-                "a code between sliced layers has one scale"
-            )
-        if keep:
-            totals[operation.name] = keep[0].totals
-        network.scales[index + 1] = _scale(network, operation, values[index + 1], steps, calibration)
-        if keep:
-            rows = _rows(totals[operation.name]).long()
-            means, covariances = moments([rows])
-            columns = rows.shape[1]
-            network.measured[operation.name] = MeasuredLayer(
-                layer=operation,
-                input_scale=1.0,
-                output_scale=network.scales[index + 1],
-                residual_scale=None if operation.residual is None else network.scales[operation.residual],
-                logits=False,
-                gains=np.full((1, 1, columns), network.arrays[operation.name].step),
-                offsets=np.zeros((1, columns)),
-                means=means,
-                covariances=covariances,
-            )
-
-
-def _scale(network: SlicedNetwork, layer: Layer, value: Tensor, steps: set[float], calibration: Calibration) -> float:
-    """Return the output scale of a layer: its reader's step over a power of two, or the percentile of its values.
-
-    Of the powers under which offsets and the residual's scale fit the formats, the one with the least squared error.
-    """
-    arrays = network.arrays.get(layer.name)
-    needed = 0.0
-    if arrays is not None:
-        needed = float(np.abs(layer.beta).max()) / calibration.largest_offset
-        needed = max(needed, float(np.abs(arrays.step * layer.gamma).max()) / calibration.largest_scale)
-        if layer.residual is not None:
-            needed = max(needed, network.scales[layer.residual] / calibration.largest_scale)
-    if not steps:
-        return max(percentile_scale(value, calibration.percentile) / SYM8.range.hi, needed)
-    step = steps.pop()
-    choices = [step / (1 << bits) for bits in range(HEADROOM + 1) if step / (1 << bits) >= needed] or [step]
-    errors = [float((sym8(value, scale) * scale - value).square().mean()) for scale in choices]
-    return choices[int(np.argmin(errors))]

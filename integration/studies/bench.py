@@ -32,7 +32,8 @@ from golden_model.fp16_unit import Fp16Columns, Fp16Config, fp16_unit
 from golden_model.nmpu import nmpu
 from golden_model.nmpu_config import Columns, Input, Layer, NmpuConfig
 from integration.mapping.network import ConvertedNetwork, convert
-from integration.mapping.sliced import SlicedNetwork, convert_sliced
+from integration.mapping.sliced import SlicedNetwork
+from integration.mapping.slicing import convert_sliced
 from integration.zoo import networks
 from integration.zoo.sliced import Sums, slice_network
 from integration.zoo.sliced_training import calibrate

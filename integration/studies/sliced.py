@@ -20,7 +20,8 @@ from torch import nn
 from golden_model.configuration import plain
 from golden_model.errors import UserError
 from integration.mapping.array_rtl import ArrayBench
-from integration.mapping.sliced import SlicedNetwork, Work, convert_sliced
+from integration.mapping.sliced import SlicedNetwork, Work
+from integration.mapping.slicing import convert_sliced
 from integration.studies.evaluate import Row, drop, worth_compiling
 from integration.studies.export_arrays import export_arrays
 from integration.zoo import checkpoint, datasets

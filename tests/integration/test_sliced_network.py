@@ -20,7 +20,8 @@ from golden_model.scale_array.combine import combine
 from golden_model.scale_array.image import from_image, to_image
 from golden_model.scale_array.model import encode, scale_array
 from integration.mapping.array_rtl import ArrayBench, loads
-from integration.mapping.sliced import SlicedNetwork, Work, convert_sliced
+from integration.mapping.sliced import SlicedNetwork, Work
+from integration.mapping.slicing import convert_sliced
 from integration.studies.export_arrays import export_arrays
 from integration.studies.reproduce.hcim import Census, reproduce
 from integration.studies.sliced import Loaded, load

@@ -21,7 +21,8 @@ from rich.table import Table
 from torch import nn
 
 from golden_model.scale_array.model import Activity
-from integration.mapping.sliced import SlicedNetwork, Work, convert_sliced
+from integration.mapping.sliced import SlicedNetwork, Work
+from integration.mapping.slicing import convert_sliced
 from integration.studies import hcim_report
 from integration.studies.hcim_energy import LayerWork, NetworkWork
 from integration.studies.sliced import CALIBRATION_IMAGES, Loaded, correct, load

@@ -17,7 +17,7 @@ from golden_model.scale_array.config import HCIM_WIDE, ScaleArrayConfig
 from integration.cli import main
 from integration.studies import command
 from integration.zoo import checkpoint
-from sim.presets import preset
+from sim.presets import PRESETS, any_preset, preset
 
 pytestmark = pytest.mark.whole
 
@@ -66,7 +66,10 @@ def test_presets_are_listed_as_set_takes_them(capsys: pytest.CaptureFixture[str]
     assert run("presets") == 0
     lines = [line.strip().replace(" ", "") for line in capsys.readouterr().out.splitlines()]
     assert lines[0] == "hermes" and "readout.full_scale=420" in lines and "array.read_noise=true" in lines
-    assert words(preset("hermes"), lines[1:], "--set") == preset("hermes")
+    starts = [lines.index(name) for name in PRESETS]
+    assert starts == sorted(starts) and len(starts) == 4
+    for name, start, end in zip(PRESETS, starts, [*starts[1:], len(lines)], strict=True):
+        assert words(any_preset(name), lines[start + 1 : end], "--set") == any_preset(name)
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from integration.zoo.run import Run, drive
 from integration.zoo.sliced import Sums, set_sums, slice_network, sliced_layers
 from integration.zoo.training import QUICK_EPOCHS, QUICK_IMAGES, Trained, accuracy, device, finish
 from sim.bit_slices import SlicedTile
+from sim.presets import sliced_preset
 
 CALIBRATION_IMAGES, NORM_IMAGES = 64, 2048
 """Training images that scales are fitted on, and that batch norm's statistics are estimated again on."""
@@ -132,6 +133,21 @@ def load_sliced(path: Path, tile: SlicedTile, *, classes: int, channels: int, ne
     if known:
         checkpoint.load_into(model, path)
     return model, known
+
+
+def restore(path: Path) -> tuple[nn.Module, checkpoint.Card]:
+    """Return the network that a checkpoint's sidecar names, in evaluation mode, and the sidecar, whatever its tile.
+
+    Errors: UserError as in `checkpoint.restore`.
+    """
+    card = checkpoint.read_card(path)
+    if card is None or "preset" not in card.recipe:
+        return checkpoint.restore(path)
+    tile = sliced_preset(card.recipe["preset"])
+    tile = replace(tile, readout=replace(tile.readout, ternary=card.recipe["ternary"]))
+    model, _ = load_sliced(path, tile, classes=card.classes, channels=card.in_channels, network=card.network)
+    set_sums(model, Sums(card.recipe["sums"]))
+    return model.eval(), card
 
 
 def calibrate(model: nn.Module, images: Tensor, sums: Sums) -> None:

@@ -10,8 +10,7 @@ from torch import nn
 
 from golden_model.errors import UserError
 from integration.zoo import checkpoint, networks
-from integration.zoo.sliced_training import load_sliced
-from sim.presets import sliced_preset
+from integration.zoo.sliced_training import restore
 
 SUFFIXES = [".npz", ".safetensors", ".pt", ".pth"]
 
@@ -161,20 +160,12 @@ def test_every_shipped_checkpoint_loads_and_says_what_it_is() -> None:
     assert checkpoint.shipped("resnet9s", "digits") in found
     assert checkpoint.shipped("resnet9s", "nothing") is None
     for path in found:
-        card_ = checkpoint.read_card(path)
-        assert card_ is not None
-        if "preset" in card_.recipe:  # trained on bit-sliced tiles
-            known, tile = card_, sliced_preset(card_.recipe["preset"])
-            model, whole = load_sliced(
-                path, tile, classes=known.classes, channels=known.in_channels, network=known.network
-            )
-            kind = known.recipe["sums"]
-            if kind == "comparator":
-                kind = "ternary" if known.recipe["ternary"] else "binary"
-            assert whole and path.stem == f"{known.network}_{known.dataset}_{tile.name}_{kind}"
-        else:
-            model, known = checkpoint.restore(path)
-            assert path.stem == f"{known.network}_{known.dataset}"
+        model, known = restore(path)
+        name = f"{known.network}_{known.dataset}"
+        if "preset" in known.recipe:  # trained on bit-sliced tiles
+            kind = "ternary" if known.recipe["ternary"] else "binary"
+            name += f"_{known.recipe['preset']}_{'integer' if known.recipe['sums'] == 'integer' else kind}"
+        assert path.stem == name
         assert networks.parameters(model) == known.parameters
         assert len(known.curve) == known.epochs and not known.recipe["quick"]
         assert {value.dtype for value in checkpoint.load_state(path).values()} == {torch.float32}

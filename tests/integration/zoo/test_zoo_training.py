@@ -11,6 +11,7 @@ from golden_model.errors import UserError
 from integration.zoo import augment, checkpoint, datasets, training
 from integration.zoo.recipe import Recipe, one_cycle
 from integration.zoo.run import Run
+from integration.zoo.sliced_training import restore
 from integration.zoo.training import Trained, train
 
 NET = "zoo_tiny_network:net"
@@ -165,7 +166,7 @@ SHIPPED = [
 
 @pytest.mark.parametrize("path", SHIPPED)
 def test_shipped_accuracy_is_what_the_sidecar_says(path: Path) -> None:
-    model, card = checkpoint.restore(path)
+    model, card = restore(path)
     if card.dataset != "digits" and "NMPU_DATA" not in os.environ:
         pytest.skip("NMPU_DATA names no folder with the real data sets")
     assert training.accuracy(model, datasets.load(card.dataset)) == pytest.approx(card.accuracy, abs=0.05)

@@ -26,6 +26,7 @@ from rich.console import Console
 from golden_model.fixed import Rounding
 from golden_model.nmpu_config import NmpuConfig
 from hdl.nmpu import Schedule
+from synth import yowasp
 from synth.liberty import Library
 from synth.mapping import RECIPES, map_cells, source
 from synth.prove import planted, planted_control
@@ -72,6 +73,7 @@ def prove_nmpu(configs: Mapping[str, NmpuConfig], library: Library | None = None
     Raises UserError where Yosys or a C++ compiler is missing.
     """
     started = time.monotonic()
+    yowasp.tool()  # compiles itself on its first call on a machine: once, not in every worker beside the others
     multipliers: dict[str, Multiplier] = {}
     jobs: list[tuple[str, Future[list[Outcome]]]] = []
     with ProcessPoolExecutor(WORKERS) as pool:

@@ -45,6 +45,8 @@ BASES = {
         input=Input.CODE, input_bits=5, scale=UQ(1, 3), offset=SQ(3, 3), partial_sum=False, residual=False
     ),
     "unsigned out": NmpuConfig(residual_input=Format(False, 4, 0), output=Format(False, 4, 0), max_tiles=5, cut_pre=1),
+    "rows": NmpuConfig(carry_save=True),
+    "rows, batch norm": NmpuConfig(carry_save=True, batch_norm=True),
 }
 CONFIGS = {
     f"{name}, {mode.value}": NmpuConfig(**{f: getattr(base, f) for f in base.__dataclass_fields__} | {"rounding": mode})

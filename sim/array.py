@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from golden_model.errors import UserError
 from golden_model.nmpu_config import Input
@@ -23,6 +24,11 @@ GRID = 511
 """Steps of the conductance grid: 9 bits."""
 
 
+def pair(value: Any) -> tuple[int, int]:
+    """Return what torch takes for both dimensions, one number or two, as two."""
+    return (int(value), int(value)) if isinstance(value, int) else (int(value[0]), int(value[1]))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Geometry:
     """A convolution's shape. A linear layer is a 1 x 1 convolution of a 1 x 1 image."""
@@ -31,6 +37,12 @@ class Geometry:
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int] = (0, 0)
     dilation: tuple[int, int] = (1, 1)
+
+    @classmethod
+    def of(cls, conv: nn.Conv2d, padding: Any) -> Geometry:
+        """Return the shape of a convolution, with its padding in numbers."""
+        kernel, stride, dilation = pair(conv.kernel_size), pair(conv.stride), pair(conv.dilation)
+        return cls(kernel=kernel, stride=stride, padding=pair(padding), dilation=dilation)
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """Return height and width of the result."""

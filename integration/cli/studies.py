@@ -218,13 +218,14 @@ def _hcim(data: Path | None, threads: int, quick: bool, json_file: Path | None, 
         writable(json_file)
     torch.set_num_threads(threads)
     console = Console()
-    what = {"network": "resnet9s", "dataset": "digits"} if quick else {}
+    network, dataset = ("resnet9s", "digits") if quick else ("resnet20", "cifar10")
     with progress_bar(console) as bar:
         task = bar.add_task("loading", total=None)
         report = run(
+            network=network,
+            dataset=dataset,
             data=data,
             tell=lambda text, done, total: bar.update(task, description=text, completed=done, total=total),
-            **what,  # type: ignore[arg-type]  # names only
         )
     show(report, console)
     if json_file is not None:

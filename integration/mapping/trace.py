@@ -17,16 +17,12 @@ from torch import Tensor, fx, nn
 
 from golden_model.errors import UserError
 from integration.mapping.operations import Flatten, Graph, Layer, MaxPool, Operation, Pad, Slice, SumPool, finite
-from sim.array import Geometry
+from sim.array import Geometry, pair
 
 _ALLOWED = (
     "Conv2d, Linear, BatchNorm2d behind a convolution, ReLU, residual add, max, average and adaptive pooling, "
     "mean over height and width, flatten, strided slice, zero padding"
 )
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    return (int(value), int(value)) if isinstance(value, int) else (int(value[0]), int(value[1]))
 
 
 class _Recorder(fx.Interpreter):
@@ -190,12 +186,7 @@ class _Mapper:
             if padding == "same" and any(span % 2 for span in spans):
                 self.refuse(node, "padding = 'same' with an even kernel is lopsided; pad explicitly")
             padding = [span // 2 if padding == "same" else 0 for span in spans]
-        geometry = Geometry(
-            kernel=_pair(module.kernel_size),
-            stride=_pair(module.stride),
-            padding=_pair(padding),
-            dilation=_pair(module.dilation),
-        )
+        geometry = Geometry.of(module, padding)
         self.layer(node, x, finite(f"{node.target}.weight", module.weight.detach()), geometry, module.bias)
 
     def layer(
@@ -300,10 +291,10 @@ class _Mapper:
         """Map a max pooling."""
         if ceil_mode or return_indices:
             self.refuse(node, "ceil_mode and return_indices are not mapped")
-        kernel = _pair(kernel_size)
-        strides = kernel if stride in (None, []) else _pair(stride)
+        kernel = pair(kernel_size)
+        strides = kernel if stride in (None, []) else pair(stride)
         pool = MaxPool(
-            source=self.value(node, x), kernel=kernel, stride=strides, padding=_pair(padding), dilation=_pair(dilation)
+            source=self.value(node, x), kernel=kernel, stride=strides, padding=pair(padding), dilation=pair(dilation)
         )
         self.append(node, pool)
 
@@ -312,11 +303,11 @@ class _Mapper:
         count_include_pad: bool = True, divisor_override: Any = None,
     ) -> None:  # fmt: skip
         """Map an average pooling."""
-        kernel = _pair(kernel_size)
-        strides = kernel if stride in (None, []) else _pair(stride)
-        if ceil_mode or divisor_override is not None or (_pair(padding) != (0, 0) and not count_include_pad):
+        kernel = pair(kernel_size)
+        strides = kernel if stride in (None, []) else pair(stride)
+        if ceil_mode or divisor_override is not None or (pair(padding) != (0, 0) and not count_include_pad):
             self.refuse(node, "every window of an average pool must divide by the same number, its own size")
-        self.append(node, SumPool(source=self.value(node, x), kernel=kernel, stride=strides, padding=_pair(padding)))
+        self.append(node, SumPool(source=self.value(node, x), kernel=kernel, stride=strides, padding=pair(padding)))
 
     def adaptive_pool(self, node: fx.Node, x: Any, output_size: Any) -> None:
         """Map an adaptive average pooling whose windows are all of one size."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +16,14 @@ import torch
 from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
+from rich.progress import Progress, TaskID
 from rich.table import Table
 from torch import nn
 
 from golden_model.configuration import plain
 from golden_model.errors import UserError
 from integration.mapping.array_rtl import ArrayBench
-from integration.mapping.sliced import SlicedNetwork, Work
+from integration.mapping.sliced import Work
 from integration.mapping.slicing import convert_sliced
 from integration.studies.evaluate import Row, drop, worth_compiling
 from integration.studies.export_arrays import export_arrays
@@ -120,16 +123,17 @@ class Result:
         return found
 
 
-def correct(
-    network: SlicedNetwork, unit: str | None, loaded: Loaded, count: int, batch: int, tell: Any, watch: Any = None
-) -> NDArray[np.bool_]:
-    """Return which of the first `count` test images a unit classifies correctly."""
-    guesses, compiled = [], worth_compiling(count)
-    for start in range(0, count, batch):
-        stop = min(start + batch, count)
-        guesses.append(network.run(loaded.images(start, stop), unit, compiled=compiled, watch=watch).argmax(1))
-        tell(stop)
-    return np.asarray((torch.cat(guesses) == loaded.test.labels[:count]).numpy())
+def classify(
+    run: Callable[[torch.Tensor], torch.Tensor], loaded: Loaded, count: int, batch: int, tell: Callable[[int], None]
+) -> NDArray[np.int64]:
+    """Return the classes that `run`, of images to logits, gives the first `count` test images; ties go to the first."""
+    guesses = []
+    with torch.inference_mode():
+        for start in range(0, count, batch):
+            stop = min(start + batch, count)
+            guesses.append(run(loaded.images(start, stop)).argmax(1))
+            tell(stop)
+    return np.asarray(torch.cat(guesses).numpy())
 
 
 def run(request: Request, tile: SlicedTile, console: Console) -> None:
@@ -163,9 +167,9 @@ def run(request: Request, tile: SlicedTile, console: Console) -> None:
             name = None if isinstance(unit, FloatUnit) else unit.name
             watch = result.bench.take if result.bench is not None and index == 0 else None
             begun = time.perf_counter()
-            right = correct(
-                network, name, loaded, count, request.batch, lambda stop, t=task: bar.update(t, completed=stop), watch
-            )
+            forward = partial(network.run, unit=name, compiled=worth_compiling(count), watch=watch)
+            found = classify(forward, loaded, count, request.batch, partial(_tell, bar, task))
+            right = found == loaded.test.labels[:count].numpy()
             clips = network.clips(name) if name is not None else None
             row = Row(name=unit.name, correct=[right], seconds=time.perf_counter() - begun)
             row.clips = row.clips if clips is None else clips
@@ -184,6 +188,10 @@ def run(request: Request, tile: SlicedTile, console: Console) -> None:
     if request.json_file is not None:
         document = result.document() | {"checkpoint": hashlib.sha256(loaded.path.read_bytes()).hexdigest()[:16]}
         write_text(request.json_file, json.dumps(document, indent=2) + "\n")
+
+
+def _tell(bar: Progress, task: TaskID, stop: int) -> None:
+    bar.update(task, completed=stop)
 
 
 def print_result(result: Result, console: Console) -> None:

@@ -64,9 +64,6 @@ class Run(ABC):
     def loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss of a batch, and its logits."""
 
-    def constrain(self) -> None:  # noqa: B027  # most trainings have nothing to do here
-        """Act after every step of the optimiser."""
-
     def measure(self) -> dict[str, float]:
         """Return what else the curve holds of an epoch."""
         return {}
@@ -97,9 +94,8 @@ class Run(ABC):
             labels = self.labels[index]
             loss, logits = self.loss(self.batch(index), labels)
             self.optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]  # torch's backward has no types
+            torch.autograd.backward(loss)
             self.optimiser.step()
-            self.constrain()
             self.loss_sum += loss.detach()
             self.right += (logits.detach().argmax(1) == labels).sum()
             self.step += 1

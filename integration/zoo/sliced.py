@@ -15,6 +15,7 @@ weighted by 2^(j+k).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from enum import Enum, StrEnum
 from typing import Any
 
@@ -72,10 +73,12 @@ class _Quantise(torch.autograd.Function):
         return inside.div_(step), slope, None, None
 
 
+_quantise: Callable[..., Tensor] = _Quantise.apply
+
+
 def quantise(values: Tensor, step: Tensor, low: int, high: int) -> Tensor:
     """Return clamp(floor(values / step + 1/2), low, high), differentiable straight through, in `step` too."""
-    codes: Tensor = _Quantise.apply(values, step, low, high)  # type: ignore[no-untyped-call]  # torch has no types here
-    return codes
+    return _quantise(values, step, low, high)
 
 
 class _PartialSums(torch.autograd.Function):
@@ -108,6 +111,9 @@ class _PartialSums(torch.autograd.Function):
         return None if given[0] is None else given[0].float(), given[1].float(), slopes, None, None
 
 
+_partial_sums: Callable[..., Tensor] = _PartialSums.apply
+
+
 class SlicedConv2d(nn.Module):
     """A convolution on bit-sliced tiles, in the place of an `nn.Conv2d`; its output has the same shape and meaning."""
 
@@ -133,10 +139,7 @@ class SlicedConv2d(nn.Module):
     @property
     def geometry(self) -> Geometry:
         """Return the convolution's shape."""
-        conv = self.conv
-        pairs = [tuple(int(n) for n in pair) for pair in (conv.kernel_size, conv.stride, conv.padding, conv.dilation)]
-        kernel, stride, padding, dilation = pairs
-        return Geometry(kernel=kernel, stride=stride, padding=padding, dilation=dilation)  # type: ignore[arg-type]  # pairs
+        return Geometry.of(self.conv, self.conv.padding)
 
     def sliced(self, weights: Tensor) -> SlicedLayer:
         """Return integer weights on their tiles."""
@@ -176,7 +179,7 @@ class SlicedConv2d(nn.Module):
         if self.sums is Sums.INTEGER:
             total = F.conv2d(codes, weights, None, conv.stride, conv.padding, conv.dilation).float()
         else:
-            total = _PartialSums.apply(codes, weights, self.codes(), self.scale, self)  # type: ignore[no-untyped-call]  # likewise
+            total = _partial_sums(codes, weights, self.codes(), self.scale, self)
             step = step * self.scale_step
         result: Tensor = total * step
         return result
@@ -228,13 +231,6 @@ class SlicedConv2d(nn.Module):
         axes = self.granularity.value
         return (parts.sum(axes, keepdim=True).expand_as(parts) if axes else parts).reshape(values.shape)
 
-    def constrain(self) -> None:
-        """Keep steps and scales above 0, after an optimiser's step."""
-        with torch.no_grad():
-            for step in (self.step_input, self.step_weight, self.scale_step):
-                step.clamp_(min=1e-5)
-            self.scale.clamp_(min=LEAST)
-
 
 def _moments(sums: Tensor, thresholds: list[int], ternary: bool) -> tuple[Tensor, Tensor]:
     """Return Cov(sum, p) and Var(p) under each threshold, (thresholds, bits, physical columns), of one tile's sums.
@@ -273,6 +269,15 @@ def slice_network(model: nn.Module, tile: SlicedTile) -> nn.Module:
 def sliced_layers(model: nn.Module) -> list[SlicedConv2d]:
     """Return the sliced convolutions of a model, in order."""
     return [module for module in model.modules() if isinstance(module, SlicedConv2d)]
+
+
+def constrain(layers: Sequence[SlicedConv2d]) -> None:
+    """Keep steps and scales above 0, after an optimiser's step."""
+    with torch.no_grad():
+        for layer in layers:
+            for step in (layer.step_input, layer.step_weight, layer.scale_step):
+                step.clamp_(min=1e-5)
+            layer.scale.clamp_(min=LEAST)
 
 
 def set_sums(model: nn.Module, sums: Sums) -> None:

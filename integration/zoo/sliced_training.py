@@ -19,13 +19,14 @@ import torch
 import torch.nn.functional as F
 from rich.console import Console
 from torch import Tensor, nn
+from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from golden_model.errors import UserError
 from integration.zoo import checkpoint, datasets, networks
 from integration.zoo.datasets import Dataset, Split
 from integration.zoo.recipe import Settings, fast_bf16, within
 from integration.zoo.run import Run, drive
-from integration.zoo.sliced import Sums, set_sums, slice_network, sliced_layers
+from integration.zoo.sliced import Sums, constrain, set_sums, slice_network, sliced_layers
 from integration.zoo.training import QUICK_EPOCHS, QUICK_IMAGES, Trained, accuracy, device, finish
 from sim.bit_slices import SlicedTile
 from sim.presets import sliced_preset
@@ -86,7 +87,10 @@ class _SlicedRun(Run):
         groups = [
             {"params": params, "lr": rate} for params, rate in zip((weights, scales, steps), self.rates, strict=True)
         ]
-        super().__init__(recipe, data, model, torch.optim.Adam(groups), where)
+        optimiser = torch.optim.Adam(groups)
+        layers = sliced_layers(model)
+        optimiser.register_step_post_hook(lambda *_: constrain(layers))
+        super().__init__(recipe, data, model, optimiser, where)
         self.held_out, self.teacher = held_out, teacher.eval()
 
     def set_rate(self, progress: float) -> float:
@@ -109,11 +113,6 @@ class _SlicedRun(Run):
                 wanted = F.softmax(self.teacher(images).float() / settings.temperature, 1)
         soft = F.cross_entropy(logits / settings.temperature, wanted) * settings.temperature**2
         return (1 - settings.distillation) * own + settings.distillation * soft, logits
-
-    def constrain(self) -> None:
-        """Steps and scales stay above 0."""
-        for layer in sliced_layers(self.model):
-            layer.constrain()
 
     def measure(self) -> dict[str, float]:
         """Accuracy on the images held out."""
@@ -288,46 +287,38 @@ def _train(
 ) -> Trained:
     started, where, sums = time.monotonic(), device(), Sums(recipe.sums)
     state = output.with_suffix(".state.pt")
-    shape = {"classes": training.classes, "channels": training.channels, "network": recipe.network}
-    model, known = load_sliced(start, tile, **shape)  # type: ignore[arg-type]  # one dict for three calls
+    classes, channels = training.classes, training.channels
+    model, known = load_sliced(start, tile, classes=classes, channels=channels, network=recipe.network)
     if sums is Sums.COMPARATOR and not known:
         raise UserError(f"{start} is a float checkpoint: train it with integer sums first, then with comparators")
-    guide: nn.Module
-    if teacher is not None:
-        guide = networks.build(recipe.network, classes=training.classes, in_channels=training.channels)
-        checkpoint.load_into(guide, teacher)
+    if teacher is None and known:
+        guide = copy.deepcopy(model)  # with exact sums, as it is set from the start
     else:
-        guide = (
-            copy.deepcopy(model)
-            if known
-            else checkpoint.load_into(
-                networks.build(recipe.network, classes=training.classes, in_channels=training.channels), start
-            )
-        )
-        set_sums(guide, Sums.INTEGER)
+        guide = networks.build(recipe.network, classes=classes, in_channels=channels)
+        checkpoint.load_into(guide, teacher or start)
     card = checkpoint.read_card(start)
     began = card.recipe.get("sums") if card is not None else None
     same = began == recipe.sums and card is not None and card.recipe.get("ternary") == recipe.ternary
     count = len(training) - recipe.held_out
     held_out = replace(training, images=training.images[count:], labels=training.labels[count:])
     training = training.first(count)
-    if same:
+    going_on = resume and state.exists()  # with weights and statistics of its own
+    if same or going_on:
         set_sums(model, sums)
-        model.eval()
     else:
         calibrate(model, training.normalised(0, NORM_IMAGES), sums)
         if len(held_out):
             console.print(f"calibrated: {accuracy(model, held_out):.2f} % on {len(held_out)} images held out")
     for layer in sliced_layers(model):
         layer.bf16 = recipe.bf16
-    model = model.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types memory_format for one overload only
-    guide = guide.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]  # likewise
+    model, guide = (convert_conv2d_weight_memory_format(each.to(where), torch.channels_last) for each in (model, guide))
     if minutes is not None:
         recipe = replace(
-            recipe, epochs=_epochs(recipe, training, held_out, model, guide, where, minutes, state if resume else None)
+            recipe,
+            epochs=_epochs(recipe, training, held_out, model, guide, where, minutes, state if going_on else None),
         )
     run = _SlicedRun(recipe, training, held_out, model, guide, where)
-    if resume and state.exists():
+    if going_on:
         run.resume(state)
     drive(run, state, console, f"{recipe.network} {recipe.dataset} {recipe.preset} {recipe.sums}")
     return finish(run, training, folder, output, state, started)
@@ -344,7 +335,7 @@ def _epochs(
     state: Path | None,
 ) -> int:
     """Return the whole epochs that fit a budget, at least 1: a stopped training's own, else by timing three steps."""
-    if state is not None and state.exists():
+    if state is not None:
         try:
             return int(json.loads(torch.load(state, weights_only=True)["recipe"])["epochs"])
         except Exception:  # a damaged state: `resume` says so
@@ -354,6 +345,7 @@ def _epochs(
     seconds = []
     for _ in range(4):
         begun = time.monotonic()
-        trial.loss(trial.batch(trial.order[: recipe.batch]), trial.labels[trial.order[: recipe.batch]])[0].backward()  # type: ignore[no-untyped-call]  # torch's backward has no types
+        index = trial.order[: recipe.batch]
+        torch.autograd.backward(trial.loss(trial.batch(index), trial.labels[index])[0])
         seconds.append(time.monotonic() - begun)
     return max(1, int(60 * minutes / (min(seconds[1:]) * trial.steps * 1.05)))

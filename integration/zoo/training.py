@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from rich.console import Console
 from torch import Tensor, nn
+from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from golden_model.errors import UserError
 from integration.zoo import checkpoint, datasets, networks
@@ -53,7 +54,7 @@ class _FloatRun(Run):
         with torch.random.fork_rng():
             torch.manual_seed(recipe.seed)
             model = networks.build(recipe.network, classes=data.classes, in_channels=data.channels)
-        model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types memory_format for one overload only
+        model = convert_conv2d_weight_memory_format(model.to(device), torch.channels_last)
         weights = [p for p in model.parameters() if p.ndim > 1]
         others = [p for p in model.parameters() if p.ndim <= 1]
         groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]

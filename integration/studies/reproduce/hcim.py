@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich import box
@@ -24,12 +24,13 @@ from golden_model.scale_array.model import Activity
 from integration.mapping.sliced import SlicedNetwork, Work
 from integration.mapping.slicing import convert_sliced
 from integration.studies import hcim_report
+from integration.studies.evaluate import worth_compiling
 from integration.studies.hcim_energy import LayerWork, NetworkWork
-from integration.studies.sliced import CALIBRATION_IMAGES, Loaded, correct, load
+from integration.studies.sliced import Loaded, classify, load
 from integration.zoo import checkpoint, datasets
 from integration.zoo.datasets import Dataset
-from integration.zoo.sliced import Granularity, Sums, set_sums, sliced_layers
-from integration.zoo.sliced_training import NORM_IMAGES, calibrate, load_sliced
+from integration.zoo.sliced import Granularity, Sums, sliced_layers
+from integration.zoo.sliced_training import NORM_IMAGES, calibrate, restore
 from integration.zoo.trained import trained
 from sim.bit_slices import SlicedTile
 from sim.presets import HCIM_A
@@ -127,20 +128,6 @@ class Census:
         return tuple(found)
 
 
-def model_correct(
-    model: nn.Module, loaded: Loaded, count: int, batch: int, tell: Callable[[int], None]
-) -> NDArray[Any]:
-    """Return the classes that a torch model gives the first `count` test images."""
-    model.eval()
-    guesses = []
-    with torch.inference_mode():
-        for start in range(0, count, batch):
-            stop = min(start + batch, count)
-            guesses.append(model(loaded.images(start, stop)).argmax(1))
-            tell(stop)
-    return torch.cat(guesses).numpy()
-
-
 def reproduce(
     *,
     network: str = "resnet20",
@@ -170,31 +157,19 @@ def reproduce(
         return 100 * float((classes == labels).mean())
 
     floating, _, _ = trained(network, ternary.test)
-    classes = model_correct(floating, ternary, count, batch, telling("float"))
+    classes = classify(floating, ternary, count, batch, telling("float"))
     report.accuracy.append(Line(what="float", ours=percent(classes)))
 
-    integer, _ = load_sliced(
-        checkpoint.FOLDER / f"{network}_{dataset}_{tile.name}_integer.npz",
-        tile,
-        classes=ternary.test.classes,
-        channels=ternary.test.channels,
-        network=network,
-    )
-    set_sums(integer, Sums.INTEGER)
-    classes = model_correct(integer, ternary, count, batch, telling("4 bits, exact sums"))
+    integer, _ = restore(checkpoint.FOLDER / f"{network}_{dataset}_{tile.name}_integer.npz")
+    classes = classify(integer, ternary, count, batch, telling("4 bits, exact sums"))
     exact = percent(classes)
     report.accuracy.append(
-        Line(
-            what="4 bits, exact sums",
-            ours=exact,
-            paper=ACCURACY["integer"],
-            remark="theirs: 7-bit ADC",
-        )
+        Line(what="4 bits, exact sums", ours=exact, paper=ACCURACY["integer"], remark="theirs: 7-bit ADC")
     )
     for granularity in Granularity:
         what = f"calibrated, a scale a {granularity.name.lower().replace('_', ' ')}"
         model = _calibrated(integer, granularity, training, ternary)
-        classes = model_correct(model, ternary, count, batch, telling(what))
+        classes = classify(model, ternary, count, batch, telling(what))
         report.granularity.append(
             Line(what=granularity.name, ours=percent(classes), paper=GRANULARITY[granularity.name])
         )
@@ -203,15 +178,18 @@ def reproduce(
 
     converted = convert_sliced(ternary.model, tile, ternary.calibration)
     census = Census()
-    right = correct(converted, None, ternary, count, batch, telling("ternary, counted"), census)
-    ours = 100 * float(right.mean())
+    fused = worth_compiling(count)
+    forward = partial(converted.run, watch=census)
+    counted = classify(forward, ternary, count, batch, telling("ternary, counted"))
+    ours = percent(counted)
     remark = f"{exact - ours:+.2f} below its exact sums"
     report.accuracy.append(Line(what="ternary, trained", ours=ours, paper=ACCURACY["ternary"], remark=remark))
     for unit in converted.units:
-        right = correct(converted, unit, ternary, count, batch, telling(f"ternary, {unit} behind"))
-        mean = 100 * float(right.mean())
+        behind = partial(converted.run, unit=unit, compiled=fused)
+        mean = percent(classify(behind, ternary, count, batch, telling(f"ternary, {unit} behind")))
         report.accuracy.append(Line(what=f"  with the {unit} unit behind", ours=mean, remark=f"{mean - ours:+.2f}"))
-    report.same_class = _same(converted, ternary, count, batch, telling("ternary, training forward"))
+    trained_forward = classify(ternary.model, ternary, count, batch, telling("ternary, training forward"))
+    report.same_class = 100 * float((trained_forward == counted).mean())
     report.work = NetworkWork(network=network, images=count, layers=census.layers(converted), config=tile.scales)
     report.accuracy.append(_binary(network, dataset, tile, data, count, batch, telling))
     return report
@@ -225,16 +203,6 @@ def _calibrated(integer: nn.Module, granularity: Granularity, training: Dataset,
     return model
 
 
-def _same(converted: SlicedNetwork, loaded: Loaded, count: int, batch: int, tell: Callable[[int], None]) -> float:
-    """Return the % of images that the integer network with float affine and the training forward give one class."""
-    own = model_correct(loaded.model, loaded, count, batch, tell)
-    same = 0
-    for start in range(0, count, batch):
-        stop = min(start + batch, count)
-        same += int((converted.run(loaded.images(start, stop)).argmax(1).numpy() == own[start:stop]).sum())
-    return 100 * same / count
-
-
 def _binary(
     network: str,
     dataset: str,
@@ -245,16 +213,15 @@ def _binary(
     telling: Callable[[str], Callable[[int], None]],
 ) -> Line:
     """Return the line of the binary read-out; without a figure of ours where no checkpoint of it ships."""
-    from dataclasses import replace
-
     binary = replace(tile, readout=replace(tile.readout, ternary=False))
     path = checkpoint.FOLDER / f"{network}_{dataset}_{tile.name}_binary.npz"
     if not path.is_file():
         return Line(what="binary, trained", ours=None, paper=ACCURACY["binary"], remark="no checkpoint ships")
     loaded = load(network, dataset, binary, data=data)
-    converted = convert_sliced(loaded.model, binary, loaded.calibration[:CALIBRATION_IMAGES], units=())
-    right = correct(converted, None, loaded, count, batch, telling("binary"))
-    return Line(what="binary, trained", ours=100 * float(np.mean(right)), paper=ACCURACY["binary"])
+    converted = convert_sliced(loaded.model, binary, loaded.calibration, units=())
+    made = classify(converted.run, loaded, count, batch, telling("binary"))
+    right = made == loaded.test.labels[:count].numpy()
+    return Line(what="binary, trained", ours=100 * float(right.mean()), paper=ACCURACY["binary"])
 
 
 def show(report: Report, console: Console) -> None:

@@ -32,6 +32,8 @@ from synth.compiled.harness import Field
 from synth.verilog import elaborate
 
 BENCH = Path(__file__).parent / "export.v"
+STREAM = Path(__file__).parent / "export_stream.v"
+"""Offers `inputs`, takes and compares `outputs`; stands inside every bench."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +165,12 @@ def _bench(chip: GoldenChip, counts: Sequence[int]) -> str:
         "IN_BITS": widths["i__payload"],
         "OUT_BITS": widths["o__payload"],
     }
-    text = BENCH.read_text(encoding="utf-8")
-    for name, value in values.items():
+    return bench(BENCH, values)
+
+
+def bench(template: Path, values: Mapping[str, object]) -> str:
+    """Return a bench: a template with its values, and the stream with pauses on both sides that all benches play."""
+    text = template.read_text(encoding="utf-8")
+    for name, value in {"STREAM": STREAM.read_text(encoding="utf-8"), **values}.items():
         text = text.replace(f"@{name}@", str(value))
     return text

@@ -21,7 +21,7 @@ from golden_model.scale_array.image import to_image
 from golden_model.scale_array.model import activity, encode, read_out, scale_array
 from integration.mapping.array_rtl import loads
 from integration.mapping.sliced import Work
-from integration.studies.export import packed
+from integration.studies.export import bench, packed
 from integration.zoo.files import write_folder
 from synth.compiled.harness import Field
 from synth.verilog import elaborate
@@ -94,7 +94,4 @@ def _bench(config: ScaleArrayConfig, counts: Sequence[tuple[int, int]], *, binar
         "ACTIVITY_BITS": 4 * config.counter_bits,
         "BINARY": int(binary),
     }
-    text = BENCH.read_text(encoding="utf-8")
-    for name, value in values.items():
-        text = text.replace(f"@{name}@", str(value))
-    return text
+    return bench(BENCH, values)

@@ -130,7 +130,8 @@ class Crossbar:
         span = np.where(largest > 0, largest, 1.0).reshape(-1, *[1] * (weights.ndim - 1))
         target = np.stack([np.maximum(weights, 0), np.maximum(-weights, 0)]) / span * self.device.g_max
         programmed = self.device.program(target, generator, noise=self.programming_noise)
-        drifted = self.device.drift(programmed, self.seconds, generator)
+        # a stream of its own, so that the same devices are programmed whatever their age when they are read
+        drifted = self.device.drift(programmed, self.seconds, generator.spawn(1)[0])
         step = self.headroom * self.device.g_max / GRID
         sigma = self.device.read_sigma(programmed, drifted, self.seconds) if self.read_noise else 0 * drifted
         codes = np.rint(wires.conductances(drifted) / step).clip(0, GRID)

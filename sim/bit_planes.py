@@ -119,7 +119,7 @@ def forward(codes: torch.Tensor, packed: Packed, readout: Readout, reader: Reade
     def chunk(images: slice, _: int) -> None:
         run(given[images], *packed[:4], shape, readout.weight, readout.a, readout.b, out[images])
 
-    _parallel(chunk, len(codes))
+    _parallel(chunk, len(codes), first_alone=not run.signatures)
     return torch.from_numpy(out).view(-1, *packed.size, packed.channels).permute(0, 3, 1, 2)
 
 
@@ -147,7 +147,7 @@ def backward(
         args = (readout.a, readout.b, window, part, given[images], slopes[number], passed[images])
         run(values[images], *packed[:4], shape, *args)
 
-    _parallel(chunk, len(codes))
+    _parallel(chunk, len(codes), first_alone=not run.signatures)
     spread = torch.from_numpy(passed).view(-1, *packed.size, packed.channels).permute(0, 3, 1, 2)
     return torch.from_numpy(slopes.sum(0)), spread
 
@@ -157,11 +157,14 @@ def _lengths(packed: Packed) -> tuple[int, ...]:
     return tuple(sorted(set(np.diff(packed.starts).tolist())))
 
 
-def _parallel(run: Callable[[slice, int], None], images: int) -> None:
-    """Call run(images, number) for the `CHUNKS` parts of a batch, on torch's number of threads."""
+def _parallel(run: Callable[[slice, int], None], images: int, *, first_alone: bool) -> None:
+    """Call run(images, number) for the `CHUNKS` parts of a batch, on torch's number of threads.
+
+    `first_alone`: before the others, so that numba compiles only once.
+    """
     cuts = [images * n // CHUNKS for n in range(CHUNKS + 1)]
     jobs = [(slice(low, high), n) for n, (low, high) in enumerate(itertools.pairwise(cuts)) if high > low]
-    for first in jobs[:1]:
-        run(*first)  # alone: numba compiles only once
+    for job in jobs[:first_alone]:
+        run(*job)
     with ThreadPoolExecutor(max(1, torch.get_num_threads())) as pool:
-        list(pool.map(lambda job: run(*job), jobs[1:]))
+        list(pool.map(lambda job: run(*job), jobs[first_alone:]))

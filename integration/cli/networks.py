@@ -45,12 +45,32 @@ def train(
             "--cutout", min=0, help="Side of the square blanked in each image.  [default: 6; with --preset 0]"
         ),
     ] = None,
+    start: Annotated[
+        MaybeFile,
+        typer.Option("--from", help="Checkpoint to start from, a file or the name of a shipped one."),
+    ] = None,
+    noise: Annotated[
+        str | None, typer.Option("--noise", help="Train under the noise of this tile, as hermes; usual with --from.")
+    ] = None,
+    weight_noise: Annotated[
+        float | None,
+        typer.Option(
+            "--weight-noise",
+            min=0,
+            help="With --noise: sigma over the largest weight of a column.  [default: that of the tile's devices]",
+        ),
+    ] = None,
+    output_noise: Annotated[
+        float | None,
+        typer.Option("--output-noise", min=0, help="With --noise: sigma over a layer's RMS result.  [default: 0]"),
+    ] = None,
+    clip: Annotated[
+        float | None,
+        typer.Option("--clip", min=0, help="With --noise: weights end at so many sigma; 0: nowhere.  [default: 2]"),
+    ] = None,
     preset: Annotated[
         str | None,
         typer.Option("--preset", help="Train for a bit-sliced tile: hcim_a, hcim_b or hcim_wide. Needs --from."),
-    ] = None,
-    start: Annotated[
-        MaybeFile, typer.Option("--from", help="Checkpoint to start from: float, or one that --preset made.")
     ] = None,
     sums: Annotated[
         str, typer.Option("--sums", help="With --preset: integer (exact sums, first) or comparator.")
@@ -68,14 +88,23 @@ def train(
 ) -> None:
     """Train a network; an interrupted training goes on where it stopped when the command is given again."""
     from golden_model.errors import UserError
+    from integration.zoo.checkpoint import named
 
     shared: dict[str, Any] = {"data": data, "epochs": epochs, "seed": seed, "output": output, "threads": threads}
     shared |= {"resume": resume, "quick": quick, "console": Console()}
     shared |= {key: value for key, value in (("batch", batch), ("cutout", cutout)) if value is not None}
+    numbers = {"weight_noise": weight_noise, "output_noise": output_noise, "clip": clip}
+    noisy: dict[str, Any] = {name: value for name, value in numbers.items() if value is not None}
+    if noisy and noise is None:
+        raise UserError(f"{', '.join('--' + n.replace('_', '-') for n in noisy)}: with --noise; name a tile, as hermes")
+    start, teacher = (None if each is None else named(each) for each in (start, teacher))
     if preset is None:
+        from integration.zoo.noisy import Noise
         from integration.zoo.training import train as train_float
+        from sim.presets import preset as find_preset
 
-        sliced = {"--from": start, "--teacher": teacher, "--minutes": minutes, "--binary": binary or None}
+        shared |= {"start": start, "noise": Noise(find_preset(noise), **noisy) if noise is not None else None}
+        sliced = {"--teacher": teacher, "--minutes": minutes, "--binary": binary or None}
         given = [name for name, value in sliced.items() if value is not None]
         if given:
             raise UserError(f"{', '.join(given)}: for trainings with --preset; name one, as hcim_a")
@@ -88,6 +117,10 @@ def train(
         from integration.zoo.sliced_training import train_sliced
         from sim.presets import sliced_preset
 
+        if noise is not None:
+            raise UserError(
+                "--noise: for float trainings; a bit-sliced tile has its own, leave out --preset or --noise"
+            )
         if peak_lr is not None or weight_decay is not None:
             raise UserError("--peak-lr, --weight-decay: for float trainings; with --preset Adam's rates are fixed")
         if start is None:

@@ -72,17 +72,18 @@ class ConvertedNetwork:
         first: int = 0,
         compiled: bool | None = None,
         watch: Callable[[LayerStatistics], None] | None = None,
+        keep: Callable[[int, Tensor], None] | None = None,
     ) -> Tensor:
         """Return logits, float32 (images, classes), in real units, for normalised images.
 
         `first`: the number of the first image in its data set, which decides its read noise: splitting a set into
         batches changes nothing. `compiled`: fuse the epilogues (default: where a C++ compiler stands; same bits).
-        `watch` is called with every layer's statistics.
+        `watch` is called with every layer's statistics, `keep` with the number and codes of every value.
         """
         if unit not in self.units:
             raise UserError(f"unit {unit!r} is not in this network: it has {', '.join(self.units)}")
         with torch.inference_mode():
-            return self._run(images, unit, first, compiler_stands() if compiled is None else compiled, watch)
+            return self._run(images, unit, first, compiler_stands() if compiled is None else compiled, watch, keep)
 
     def _run(
         self,
@@ -91,6 +92,7 @@ class ConvertedNetwork:
         first: int,
         compiled: bool,
         watch: Callable[[LayerStatistics], None] | None,
+        keep: Callable[[int, Tensor], None] | None,
     ) -> Tensor:
         net, operations = self.calibrated, self.calibrated.graph.operations
         codes = net.tile.encode.encode(images, net.input_scale)
@@ -99,6 +101,8 @@ class ConvertedNetwork:
         keys: dict[int, Tensor] = {}
         done = net.graph.last_uses()
         number = 0
+        if keep is not None:
+            keep(0, values[0])
         for index, operation in enumerate(operations):
             x = values[operation.source]
             if isinstance(operation, Layer):
@@ -126,6 +130,8 @@ class ConvertedNetwork:
                 number += 1
             else:
                 values[index + 1] = operation.apply(x)
+            if keep is not None:
+                keep(index + 1, values[index + 1])
             for value in done[index]:
                 del values[value]
         return values[len(operations)] * torch.tensor(net.scales[-1], dtype=torch.float32)

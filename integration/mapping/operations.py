@@ -142,6 +142,8 @@ class Graph:
     """A network as operations: value 0 is the input image, operation i makes value i + 1, the last is the result."""
 
     operations: list[Operation] = field(default_factory=list)
+    nodes: tuple[str, ...] = ()
+    """The traced node that last holds each value, by number."""
 
     @property
     def layers(self) -> list[Layer]:

@@ -119,6 +119,8 @@ class _Mapper:
         for layer in self.graph.layers:
             if layer.residual is None and layer.relu_before:
                 layer.relu_before, layer.relu_after = False, True
+        last = {number: each.name for each, number in self.values.items()}  # nodes come in order
+        self.graph.nodes = tuple(last[number] for number in range(len(last)))
 
     def value(self, node: fx.Node, of: Any) -> int:
         """Return the number of an argument's value."""

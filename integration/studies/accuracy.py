@@ -24,6 +24,7 @@ from golden_model.errors import UserError
 from golden_model.fp16_unit import Fp16Config
 from golden_model.nmpu_config import Input, NmpuConfig
 from integration.mapping.calibrated import Calibrated, Calibration
+from integration.mapping.drift import Age, aged
 from integration.mapping.network import ConvertedNetwork, convert
 from integration.studies.evaluate import Row as Paired
 from integration.studies.evaluate import drop, fp32_correct, pack, unit_correct, unpack, worth_compiling
@@ -80,6 +81,8 @@ class Accuracy:
     tile: Tile = HERMES
     """The analog chain."""
     calibration: Calibration = field(default_factory=Calibration)
+    age: Age = field(default_factory=Age)
+    """How long after calibration the images come, and what is done about drift."""
     digital: Unit = Unit.NMPU
     fp16: Fp16Config = field(default_factory=Fp16Config)
     """What the FP16 unit is built for; its input follows the tile."""
@@ -156,7 +159,10 @@ def content(point: Accuracy) -> dict[str, Any]:
         unit |= plain(point.fp16)
     if point.digital is Unit.NMPU:
         unit |= plain(point.nmpu)
-    return entries | {"tile": tile, "calibration": plain(point.calibration), "seed": point.seed, "unit": unit}
+    chain: dict[str, Any] = {"tile": tile, "calibration": plain(point.calibration), "seed": point.seed}
+    if point.age.seconds > 0:
+        chain["age"] = plain(point.age)
+    return entries | chain | {"unit": unit}
 
 
 def share(point: Accuracy) -> Accuracy:
@@ -186,9 +192,8 @@ def _chain(point: Accuracy) -> Calibrated:
     loaded = _loaded(point.network, point.dataset, point.checkpoint, point.images)
     training = datasets.load(point.dataset, None, Split.TRAIN)
     images = datasets.normalise(training.images[: point.calibration.images], loaded.mean, loaded.std)
-    return convert(
-        loaded.model, point.tile, images, units=(), seed=point.seed, calibration=point.calibration
-    ).calibrated
+    network = convert(loaded.model, point.tile, images, units=(), seed=point.seed, calibration=point.calibration)
+    return aged(network.calibrated, images, point.age)
 
 
 def run(point: Accuracy) -> dict[str, Any]:

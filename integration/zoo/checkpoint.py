@@ -164,6 +164,20 @@ def shipped(network: str, dataset: str) -> Path | None:
     return path if path.is_file() else None
 
 
+def named(path: Path) -> Path:
+    """The file that a user names: a bare name, as resnet9s_cifar10, is one that ships unless there is such a file.
+
+    Errors: UserError for a bare name that is neither.
+    """
+    if path.suffix or path.name != str(path) or path.exists():
+        return path
+    known = FOLDER / f"{path}.npz"
+    if not known.is_file():
+        names = sorted(each.stem for each in FOLDER.glob("*.npz"))
+        raise UserError(f"no checkpoint {path} is shipped: name a file, or one of {', '.join(names)}")
+    return known
+
+
 def restore(path: Path) -> tuple[nn.Module, Card]:
     """The network that a checkpoint's sidecar names, filled and in evaluation mode, and the sidecar.
 

@@ -1,5 +1,6 @@
 """What decides the weights that a training ends in."""
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -56,6 +57,7 @@ class Recipe(Settings):
     momentum: float = 0.9  # Nesterov
     weight_decay: float = 5e-4  # of convolution and linear weights only
     label_smoothing: float = 0.0
+    start: str = ""  # hash of the checkpoint that it starts from, if any
 
     def __post_init__(self) -> None:
         Settings.__post_init__(self)
@@ -69,6 +71,29 @@ class Recipe(Settings):
         within(limits, self)
         if self.momentum == 0:
             raise UserError("training: momentum is 0, Nesterov's method needs more; the usual value is 0.9")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoisyRecipe(Recipe):
+    """Everything that decides the weights of a float network trained under the noise of a tile."""
+
+    preset: str  # the tile
+    weight_noise: float | None = None  # None: that of the tile's devices
+    output_noise: float = 0.0
+    clip: float = 2.0
+
+    def __post_init__(self) -> None:
+        Recipe.__post_init__(self)
+        limits = {"output_noise": (0.0, 10.0), "clip": (0.0, 100.0)}
+        within(limits | ({} if self.weight_noise is None else {"weight_noise": (0.0, 10.0)}), self)
+
+
+def file_hash(path: Path) -> str:
+    """Return the hash of a checkpoint by which a recipe knows it; UserError where there is no such file."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError:
+        raise UserError(f"checkpoint {path} does not exist; check the path") from None
 
 
 def one_cycle(progress: float, peak: float, warm_up: float) -> float:

@@ -7,6 +7,7 @@ minute between: weights, optimiser, the generator inside the epoch, sums so far.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 import time
@@ -124,8 +125,10 @@ class Run(ABC):
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
         }
+        whole = io.BytesIO()  # torch.save hides the reason when a disk is full
+        torch.save(content, whole)
         with atomic(path) as temporary:
-            torch.save(content, temporary)
+            temporary.write_bytes(whole.getbuffer())
 
     def resume(self, path: Path) -> None:
         """Go on from a file that `save` wrote; UserError if it belongs to another recipe or is damaged."""

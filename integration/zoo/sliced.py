@@ -34,8 +34,9 @@ WINDOW = 1.5
 """Scales around 0 within which a column sum passes gradients on."""
 LEAST = 0.05
 """The smallest scale that training keeps, in cells."""
-THRESHOLDS = range(1, 9)
-"""What calibration chooses a layer's threshold from, cells."""
+THRESHOLDS = range(2, 9)
+"""What calibration chooses a layer's threshold from, cells. Not 1: lone sums are explained a little better there, the
+layers' results are not, and fewer p are 0."""
 
 
 class Granularity(Enum):
@@ -86,6 +87,7 @@ class _PartialSums(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weights: Tensor, codes: Tensor, scale: Tensor, layer: SlicedConv2d) -> Tensor:
+        """`scale` in cells, for the window; the result is in units of `layer.scale_step`."""
         sliced = layer.sliced(weights)
         size = (x.shape[2], x.shape[3])
         ctx.layer, ctx.sliced, ctx.bytes = layer, sliced, x.byte().contiguous()
@@ -103,7 +105,7 @@ class _PartialSums(torch.autograd.Function):
         slopes = slopes * torch.from_numpy(sliced.slice_weights()).to(slopes.device)
         dtype = torch.bfloat16 if layer.bf16 else torch.float32
         conv = layer.conv
-        passed = passed.to(dtype)
+        passed = (passed / layer.scale_step.detach()).to(dtype)  # a cell is 1 / scale_step of the result
         given = torch.ops.aten.convolution_backward(
             passed, x.to(dtype), weights.to(dtype), None, conv.stride, conv.padding, conv.dilation, False, [0, 0], 1,
             [ctx.needs_input_grad[0], True, False],

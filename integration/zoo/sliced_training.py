@@ -8,7 +8,6 @@ after every epoch, and choices are made on them. The test set is looked at once,
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import math
 import time
@@ -24,7 +23,8 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 from golden_model.errors import UserError
 from integration.zoo import checkpoint, datasets, networks
 from integration.zoo.datasets import Dataset, Split
-from integration.zoo.recipe import Settings, fast_bf16, within
+from integration.zoo.files import writable
+from integration.zoo.recipe import Settings, fast_bf16, file_hash, within
 from integration.zoo.run import Run, drive
 from integration.zoo.sliced import Sums, constrain, set_sums, slice_network, sliced_layers
 from integration.zoo.training import QUICK_EPOCHS, QUICK_IMAGES, Trained, accuracy, device, finish
@@ -178,13 +178,6 @@ def calibrate(model: nn.Module, images: Tensor, sums: Sums) -> None:
     model.eval()
 
 
-def _hash(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    except OSError:
-        raise UserError(f"checkpoint {path} does not exist; check the path") from None
-
-
 def train_sliced(
     network: str,
     dataset: str,
@@ -251,8 +244,8 @@ def train_sliced(
         preset=tile.name,
         ternary=tile.readout.ternary,
         sums=str(sums),
-        start=_hash(start),
-        teacher=_hash(teacher or start),
+        start=file_hash(start),
+        teacher=file_hash(teacher or start),
         rate=rate,
         scale_rate=scale_rate,
         step_rate=step_rate,
@@ -320,6 +313,7 @@ def _train(
     run = _SlicedRun(recipe, training, held_out, model, guide, where)
     if going_on:
         run.resume(state)
+    writable(output)
     drive(run, state, console, f"{recipe.network} {recipe.dataset} {recipe.preset} {recipe.sums}")
     return finish(run, training, folder, output, state, started)
 

@@ -12,9 +12,13 @@ from integration.zoo.datasets import Dataset
 def weights(network: str, dataset: str, path: Path | None = None) -> Path | None:
     """The checkpoint file of a network: the one named, else the shipped one; None for a factory without any.
 
-    Errors: UserError where none is named and none is shipped.
+    `path` may also be the bare name of one that ships, as resnet9s_cifar10_hermes.
+
+    Errors: UserError where none is named and none is shipped, and for a name that is neither.
     """
-    if path is None and ":" not in network:
+    if path is not None:
+        return checkpoint.named(path)
+    if ":" not in network:
         path = checkpoint.shipped(network, dataset)
         if path is None:
             raise UserError(

@@ -6,6 +6,7 @@ The test set is looked at once, at the end.
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +17,9 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 from golden_model.errors import UserError
 from integration.zoo import checkpoint, datasets, networks
 from integration.zoo.datasets import Dataset, Split
-from integration.zoo.recipe import EPOCHS, Recipe, fast_bf16, one_cycle
+from integration.zoo.files import writable
+from integration.zoo.noisy import Noise, clip_weights, make_noisy, make_plain
+from integration.zoo.recipe import EPOCHS, NoisyRecipe, Recipe, fast_bf16, file_hash, one_cycle
 from integration.zoo.run import Run, drive
 
 QUICK_EPOCHS, QUICK_IMAGES = 2, 1280
@@ -46,19 +49,27 @@ def accuracy(model: nn.Module, data: Dataset, *, batch: int = 500, limit: int | 
 
 
 class _FloatRun(Run):
-    """A float network: SGD with Nesterov momentum, one cycle."""
+    """A float network: SGD with Nesterov momentum, one cycle; under noise where there is some."""
 
     settings: Recipe
 
-    def __init__(self, recipe: Recipe, data: Dataset, device: torch.device) -> None:
+    def __init__(
+        self, recipe: Recipe, data: Dataset, device: torch.device, start: Path | None, noise: Noise | None
+    ) -> None:
         with torch.random.fork_rng():
             torch.manual_seed(recipe.seed)
             model = networks.build(recipe.network, classes=data.classes, in_channels=data.channels)
+        if start is not None:
+            checkpoint.load_into(model, start)
+        if noise is not None:
+            make_noisy(model, noise, lambda shape: torch.randn(shape, generator=self.generator))
         model = convert_conv2d_weight_memory_format(model.to(device), torch.channels_last)
         weights = [p for p in model.parameters() if p.ndim > 1]
         others = [p for p in model.parameters() if p.ndim <= 1]
         groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
         optimiser = torch.optim.SGD(groups, lr=recipe.peak_lr, momentum=recipe.momentum, nesterov=True)
+        if noise is not None:
+            optimiser.register_step_post_hook(lambda *_: clip_weights(model))
         super().__init__(recipe, data, model, optimiser, device)
 
     def set_rate(self, progress: float) -> float:
@@ -88,6 +99,8 @@ def train(
     threads: int | None = None,
     resume: bool = True,
     quick: bool = False,
+    start: Path | None = None,
+    noise: Noise | None = None,
     peak_lr: float = 0.3,
     warm_up: float = 0.2,
     momentum: float = 0.9,
@@ -105,13 +118,14 @@ def train(
     out/NETWORK_DATASET.npz by default; `state`, the file that carries a stopped training, beside the output by
     default, written after every epoch and removed at the end; `threads` of torch, its own choice by default (resumed
     with another number, the last bits may differ); `flip` by default where a mirrored image keeps its class; `bf16`
-    by default where the machine is faster with it; `quick`, 2 epochs on 1,280 images; `console` for the progress bar.
+    by default where the machine is faster with it; `quick`, 2 epochs on 1,280 images; `start`, a checkpoint of the same
+    network to start from; `noise`, what the network is trained to bear; `console` for the progress bar.
 
-    Errors: UserError for values outside their range, unknown names, missing data, a state of another recipe, and a
-    loss that is not finite.
+    Errors: UserError for values outside their range, unknown names, missing data, a start of another network, a state
+    of another recipe, and a loss that is not finite.
     """
     known = datasets.source(dataset)
-    recipe = Recipe(
+    fields: dict[str, Any] = dict(
         network=network,
         dataset=dataset,
         epochs=epochs if epochs is not None else QUICK_EPOCHS if quick else EPOCHS[dataset],
@@ -127,8 +141,11 @@ def train(
         label_smoothing=label_smoothing,
         bf16=fast_bf16() if bf16 is None else bf16,
         quick=quick,
+        start=file_hash(start) if start is not None else "",
     )
-    output = output or Path("out") / f"{network.replace(':', '.')}_{dataset}.npz"
+    recipe = Recipe(**fields) if noise is None else NoisyRecipe(**fields, preset=noise.tile.name, **noise.numbers())
+    name = f"{network.replace(':', '.')}_{dataset}" + (f"_{noise.tile.name}" if noise is not None else "")
+    output = output or Path("out") / f"{name}.npz"
     if output.suffix != ".npz":
         raise UserError(f"training: output {output} must end in .npz")
     state = state or output.with_suffix(".state.pt")
@@ -138,22 +155,33 @@ def train(
     if threads is not None:
         torch.set_num_threads(threads)
     try:
-        return _train(recipe, data, output, state, resume, console or Console(stderr=True))
+        return _train(recipe, data, start, noise, output, state, resume, console or Console(stderr=True))
     finally:
         torch.set_num_threads(before)
 
 
-def _train(recipe: Recipe, folder: Path | None, output: Path, state: Path, resume: bool, console: Console) -> Trained:
+def _train(
+    recipe: Recipe,
+    folder: Path | None,
+    start: Path | None,
+    noise: Noise | None,
+    output: Path,
+    state: Path,
+    resume: bool,
+    console: Console,
+) -> Trained:
     started = time.monotonic()
     training = datasets.load(recipe.dataset, folder, Split.TRAIN)
     if recipe.quick:
         training = training.first(QUICK_IMAGES)
     if len(training) < recipe.batch:
         raise UserError(f"training: batch is {recipe.batch}, {recipe.dataset} has only {len(training)} images")
-    run = _FloatRun(recipe, training, device())
+    run = _FloatRun(recipe, training, device(), start, noise)
     if resume and state.exists():
         run.resume(state)
-    drive(run, state, console, f"{recipe.network} {recipe.dataset}")
+    writable(output)
+    drive(run, state, console, output.stem)
+    make_plain(run.model)
     return finish(run, training, folder, output, state, started)
 
 

@@ -28,8 +28,8 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     console.print(f"{comparison.library}; {', '.join(comparison.tools)}")
     gates = "clock gates" if comparison.clock_gates else "enables (the library has no clock gate)"
     console.print(
-        f"A vector: {COLUMNS} columns; two counts, partial sum, residual, both ReLU positions; the NMPU with carry_save, "
-        "its default else. Period: static timing, "
+        f"A vector: {COLUMNS} columns; two counts, partial sum, residual, both ReLU positions; the NMPU with "
+        "carry_save, its default else. Period: static timing, "
         f"input and output delay 0, no wires, {gates} and two cycles for standing registers in both units. Area as the "
         "library says (um2 by custom). Cycles: counted in the simulated RTL, from the edge that accepts the first word "
         f"to the one that delivers the last. Storage apart: {comparison.bit_area:g} a bit in both, one smallest "

@@ -28,6 +28,8 @@ class Axis:
     """The dotted field that varies; None where each value assigns several fields (`[[list]]`)."""
     values: Sequence[Any]
     """What it takes, as TOML gives it."""
+    seeds: Sequence[int | None] = ()
+    """Of a list: how many of the study's seeds each of its rows takes; None, or nothing: all."""
 
     def setting(self, value: Any) -> dict[str, Any]:
         """Return one value of the axis as dotted fields and their values."""
@@ -69,7 +71,18 @@ class Study:
     @property
     def size(self) -> int:
         """Return the number of points, equal ones counted apart; nothing is expanded."""
-        return math.prod(len(axis.values) for axis in self.axes)
+        count = math.prod(len(axis.values) for axis in self.axes)
+        if not count or not self.limits:
+            return count
+        seeds = len(self.axes[0].values)
+        rows = sum(seeds if limit is None else min(limit, seeds) for limit in self.limits)
+        return count // seeds // len(self.limits) * rows
+
+    @property
+    def limits(self) -> Sequence[int | None]:
+        """Return how many seeds each row of the list takes; empty where all rows take all."""
+        last = self.axes[-1].seeds if self.axes else ()
+        return last if any(limit is not None for limit in last) else ()
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -96,11 +109,13 @@ class Study:
 
     def settings(self) -> Iterator[dict[str, Any]]:
         """Yield each point's fields that vary, the last axis fastest."""
-        for values in itertools.product(*(axis.values for axis in self.axes)):
+        for values in itertools.product(*(enumerate(axis.values) for axis in self.axes)):
             setting: dict[str, Any] = {}
-            for axis, value in zip(self.axes, values, strict=True):
+            for axis, (_, value) in zip(self.axes, values, strict=True):
                 setting.update(axis.setting(value))
-            yield setting
+            limit = self.limits[values[-1][0]] if self.limits else None
+            if limit is None or setting[SEED] < limit:
+                yield setting
 
 
 def overlaid(base: Mapping[str, Any], setting: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -173,7 +188,14 @@ def _study(document: dict[str, Any], where: str, *, name: str, text: str, quick:
         rows = document["list"]
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise UserError(f"{where}: list: write each point as a [[list]] table of fields")
-        axes.append(Axis(key=None, values=[dict(_leaves(row)) for row in rows]))
+        limits = [row.get("seeds") for row in rows]
+        for limit in limits:
+            if limit is not None and (type(limit) is not int or limit < 1 or count is None):
+                raise UserError(
+                    f"{where}: list: seeds = {limit!r}: a row takes that many of the study's seeds, 1 or more"
+                )
+        rows = [{key: value for key, value in row.items() if key != "seeds"} for row in rows]
+        axes.append(Axis(key=None, values=[dict(_leaves(row)) for row in rows], seeds=limits))
     if count is not None:
         axes.insert(0, Axis(key=SEED, values=range(count)))
     seen: set[str] = set()

@@ -28,6 +28,21 @@ def test_a_grid_times_a_list_times_seeds() -> None:
     assert len({tuple(sorted(s.items())) for s in settings}) == 8
 
 
+def test_a_row_of_the_list_may_take_fewer_seeds() -> None:
+    text = "[grid]\nshape.width = [1, 2]\n[[list]]\nlabel = 'a'\nseeds = 1\n[[list]]\nlabel = 'b'\n"
+    s = study("seeds = 3\n" + text)
+    settings = list(s.settings())
+    assert s.size == len(settings) == 2 * (1 + 3) and s.keys == ("seed", "shape.width", "label")
+    assert {each["seed"] for each in settings if each["label"] == "a"} == {0}
+    assert {each["seed"] for each in settings if each["label"] == "b"} == {0, 1, 2}
+    few = study("seeds = 3\n" + text.replace("seeds = 1", "seeds = 2"), seeds=1)  # --seeds is the limit of all
+    assert few.size == len(list(few.settings())) == 4
+    with pytest.raises(UserError, match=r"list: seeds = 1: a row takes that many of the study's seeds"):
+        study(text)
+    with pytest.raises(UserError, match="list: seeds = 0"):
+        study("seeds = 3\n" + text.replace("seeds = 1", "seeds = 0"))
+
+
 def test_points_are_configurations_and_equal_ones_are_one() -> None:
     """A field that the content leaves out does not matter: its values go from the setting, equal points are one."""
     s = study('[base]\nlabel = "x"\n[grid]\npause = [0.1, 0.2]\nshape.width = [3, 4]\n"shape.height" = [2, 2.0]')

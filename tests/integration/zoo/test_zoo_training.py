@@ -1,36 +1,18 @@
-import io
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from rich.console import Console
+from short_trainings import short
+from short_trainings import tiny as tiny  # a fixture
 
 from golden_model.errors import UserError
 from integration.zoo import augment, checkpoint, datasets, training
 from integration.zoo.recipe import Recipe, one_cycle
 from integration.zoo.run import Run
 from integration.zoo.sliced_training import restore
-from integration.zoo.training import Trained, train
-
-NET = "zoo_tiny_network:net"
-
-
-@pytest.fixture(autouse=True)
-def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "zoo_tiny_network.py").write_text(
-        "from torch import nn\n"
-        "def net(classes, in_channels):\n"
-        "    return nn.Sequential(nn.Conv2d(in_channels, 8, 5, stride=4, bias=False), nn.BatchNorm2d(8), nn.ReLU(),\n"
-        "                         nn.Flatten(), nn.Linear(8 * 49, classes))\n"
-    )
-    monkeypatch.chdir(tmp_path)
-
-
-def short(output: Path, **changes: Any) -> Trained:
-    arguments: dict[str, Any] = {"epochs": 3, "quick": True, "threads": 1, "bf16": False, "peak_lr": 0.05}
-    return train(NET, "digits", output=output, console=Console(file=io.StringIO()), **{**arguments, **changes})
+from integration.zoo.training import train
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:

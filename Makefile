@@ -4,6 +4,7 @@
 
 PYTHON ?= python3
 OUT ?= out
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -22,7 +23,7 @@ demo: $(STAMP) ## the main job on the embedded digits: Verilog, its verification
 	$(BIN)/nmpu evaluate
 
 test: $(STAMP) simulator ## the whole regression
-	$(BIN)/pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" -n $(JOBS) --dist loadfile
 
 check: $(STAMP) ## style, types and unit tests, under a minute; needs no simulator
 	$(BIN)/ruff check .

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from golden_model.errors import UserError
 from golden_model.fixed import SYM8, Format
+
+PERCENTILE = 99.99
+"""Percentile of magnitudes that takes the largest code, unless a calibration says another."""
+
+
+def percentile_scale(magnitudes: Tensor, percentile: float) -> float:
+    """Return the percentile of |values| (an order statistic, so exact in any order); 1 where all are 0."""
+    flat = magnitudes.abs().flatten()
+    rank = min(max(int(np.ceil(flat.numel() * percentile / 100)), 1), flat.numel())
+    return float(flat.kthvalue(rank).values) or 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

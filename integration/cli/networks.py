@@ -97,13 +97,15 @@ def train(
     noisy: dict[str, Any] = {name: value for name, value in numbers.items() if value is not None}
     if noisy and noise is None:
         raise UserError(f"{', '.join('--' + n.replace('_', '-') for n in noisy)}: with --noise; name a tile, as hermes")
-    start, teacher = (None if each is None else named(each) for each in (start, teacher))
     if preset is None:
         from integration.zoo.noisy import Noise
         from integration.zoo.training import train as train_float
         from sim.presets import preset as find_preset
 
-        shared |= {"start": start, "noise": Noise(find_preset(noise), **noisy) if noise is not None else None}
+        shared |= {
+            "start": None if start is None else named(start),
+            "noise": Noise(find_preset(noise), **noisy) if noise is not None else None,
+        }
         sliced = {"--teacher": teacher, "--minutes": minutes, "--binary": binary or None}
         given = [name for name, value in sliced.items() if value is not None]
         if given:
@@ -130,6 +132,7 @@ def train(
         if sums not in set(Sums):
             raise UserError(f"--sums {sums!r} is unknown: {' or '.join(Sums)}")
         tile = sliced_preset(preset)
+        start, teacher = named(start), None if teacher is None else named(teacher)
         tile = replace(tile, readout=replace(tile.readout, ternary=not binary))
         trained = train_sliced(
             network, dataset, tile, start, sums=Sums(sums), teacher=teacher, minutes=minutes, **shared

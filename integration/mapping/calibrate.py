@@ -20,17 +20,11 @@ from sim import noise
 from sim.array import GRID, Tiles
 from sim.devices import Floats
 from sim.digital import FloatUnit, Reading
+from sim.encode import percentile_scale
 from sim.tile import Tile, program
 
 MOST_ROWS = 1 << 15
 """Rows (image times pixel) that the least squares look at: beyond them, evenly spaced ones are taken."""
-
-
-def percentile_scale(magnitudes: Tensor, percentile: float) -> float:
-    """Return the percentile of |values| (an order statistic, so exact in any order); 1 where all are 0."""
-    flat = magnitudes.abs().flatten()
-    rank = min(max(int(np.ceil(flat.numel() * percentile / 100)), 1), flat.numel())
-    return float(flat.kthvalue(rank).values) or 1.0
 
 
 def ideal_products(tiles: Tiles, weights: Floats, x: Tensor) -> tuple[list[Tensor], Floats]:

@@ -8,6 +8,7 @@ from golden_model.errors import UserError
 from golden_model.nmpu_config import Layer as UnitLayer
 from integration.mapping.operations import Graph, Layer
 from sim.devices import Floats
+from sim.encode import PERCENTILE
 from sim.tile import ProgrammedLayer, Tile
 
 
@@ -17,7 +18,7 @@ class Calibration:
 
     images: int = 256
     """Training images, the first ones of the set."""
-    percentile: float = 99.99
+    percentile: float = PERCENTILE
     """Percentile of magnitudes that takes the largest code, for inputs, outputs and converter currents."""
     ridge: float = 0.01
     """Pull of the two scales of a column towards the nominal gain, in the mean diagonal of their normal equations."""

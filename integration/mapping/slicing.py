@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from golden_model.errors import UserError
 from golden_model.fixed import SYM8
-from integration.mapping.calibrate import moments, percentile_scale
+from integration.mapping.calibrate import moments
 from integration.mapping.calibrated import Calibration, MeasuredLayer
 from integration.mapping.operations import Graph, Layer, SumPool
 from integration.mapping.sliced import Arrays, SlicedNetwork, Work, rows_of, sym8
@@ -20,6 +20,7 @@ from integration.zoo.sliced import SlicedConv2d
 from sim.bit_planes import Readout
 from sim.bit_slices import SlicedTile
 from sim.digital import Digital
+from sim.encode import percentile_scale
 
 HEADROOM = 4
 """Bits that a value between layers has at most below its reader's input step."""

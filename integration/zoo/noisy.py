@@ -23,8 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from golden_model.errors import UserError
-from integration.mapping.calibrate import percentile_scale
-from integration.mapping.calibrated import Calibration
+from sim.encode import PERCENTILE, percentile_scale
 from sim.tile import Tile
 
 POINTS = 256
@@ -105,7 +104,7 @@ class NoisyLayer(nn.Module):
     def _follow(self, x: Tensor) -> None:
         """Move the range towards that of a batch."""
         flat = x.flatten()
-        seen = percentile_scale(flat[:: max(1, len(flat) // SAMPLE)], Calibration().percentile)
+        seen = percentile_scale(flat[:: max(1, len(flat) // SAMPLE)], PERCENTILE)
         if float(self.span) == 0:
             self.span.fill_(seen)
         else:

@@ -8,11 +8,12 @@ import torch
 from small_networks import MeanHead, seeded
 
 from golden_model.errors import UserError
-from integration.mapping.calibrate import ideal_products, least_squares, moments, percentile_scale
+from integration.mapping.calibrate import ideal_products, least_squares, moments
 from integration.mapping.calibrated import Calibration
 from integration.mapping.network import convert
 from sim.array import Crossbar
 from sim.digital import FloatUnit
+from sim.encode import percentile_scale
 from sim.presets import preset
 from sim.readout import CountingConverter
 

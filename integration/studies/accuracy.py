@@ -27,7 +27,7 @@ from integration.mapping.calibrated import Calibrated, Calibration
 from integration.mapping.drift import Age, aged
 from integration.mapping.network import ConvertedNetwork, convert
 from integration.studies.evaluate import Row as Paired
-from integration.studies.evaluate import drop, fp32_correct, pack, unit_correct, unpack, worth_compiling
+from integration.studies.evaluate import drop, fp32_correct, pack, unit_classes, unpack, worth_compiling
 from integration.studies.layers import layer_rows
 from integration.studies.sweep.task import (
     Better,
@@ -196,8 +196,11 @@ def _chain(point: Accuracy) -> Calibrated:
     return aged(network.calibrated, images, point.age)
 
 
-def run(point: Accuracy) -> dict[str, Any]:
-    """Compute a point: images right, which ones, parameters clipped, error of the layers' codes."""
+def run(point: Accuracy, *, classes: bool = False) -> dict[str, Any]:
+    """Compute a point: images right, which ones, parameters clipped, error of the layers' codes.
+
+    `classes` keeps the class of every image too, which flips are counted from.
+    """
     loaded = _loaded(point.network, point.dataset, point.checkpoint, point.images)
 
     def images(start: int, stop: int) -> Any:
@@ -210,20 +213,41 @@ def run(point: Accuracy) -> dict[str, Any]:
     unit = point.unit()
     network.add(unit)
     compiled = worth_compiling(len(labels))
-    correct = unit_correct(network, unit.name, images, labels, batch=BATCH, compiled=compiled, progress=lambda _: None)
+    found = unit_classes(
+        network, unit.name, images, len(labels), batch=BATCH, compiled=compiled, progress=lambda _: None
+    )
     layers = layer_rows(network, images(0, min(LAYER_IMAGES, len(labels))))
     clips = network.clips(unit.name)
-    return _result(correct) | {
-        "clipped": clips.scales + clips.offsets + clips.zeros,
-        "clips": {"scales": clips.scales, "offsets": clips.offsets, "zeros": clips.zeros},
-        "error": round(float(np.mean([layer.error for layer in layers])), 4),
-        "saturated": round(float(np.mean([layer.saturated for layer in layers])), 4),
-        "bits": parameter_bits(point),
-    }
+    kept = pack_classes(found) if classes else {}
+    return (
+        _result(np.asarray(found == labels.numpy()))
+        | kept
+        | {
+            "clipped": clips.scales + clips.offsets + clips.zeros,
+            "clips": {"scales": clips.scales, "offsets": clips.offsets, "zeros": clips.zeros},
+            "error": round(float(np.mean([layer.error for layer in layers])), 4),
+            "saturated": round(float(np.mean([layer.saturated for layer in layers])), 4),
+            "bits": parameter_bits(point),
+        }
+    )
 
 
 def _result(correct: NDArray[np.bool_]) -> dict[str, Any]:
     return {"right": int(correct.sum()), "accuracy": 100.0 * float(correct.mean()), **pack(correct)}
+
+
+def pack_classes(classes: NDArray[np.int64]) -> dict[str, Any]:
+    """Return the class of each image as plain data: bits an image, and the bits, hexadecimal."""
+    width = max(int(classes.max()).bit_length(), 1)
+    bits = classes[:, None] >> np.arange(width) & 1
+    return {"class_bits": width, "classes": np.packbits(bits.astype(np.uint8)).tobytes().hex()}
+
+
+def unpack_classes(result: Mapping[str, Any]) -> NDArray[np.int64]:
+    """Return what `pack_classes` packed."""
+    width = result["class_bits"]
+    bits = np.unpackbits(np.frombuffer(bytes.fromhex(result["classes"]), np.uint8))[: result["images"] * width]
+    return bits.reshape(-1, width) @ (1 << np.arange(width))
 
 
 def parameter_bits(point: Accuracy) -> int | None:
@@ -261,7 +285,7 @@ def baselines(rows: Sequence[Row]) -> dict[str, Row]:
 
 
 def summary(rows: Sequence[Row], measures: Sequence[Measure]) -> list[Line]:
-    """Return a line a setting; where every seed has its FP16 baseline, the paired drop and discordant images too."""
+    """Return a line a setting; where every seed has its FP16 baseline, paired drop, discordant images and flips too."""
     base = baselines(rows)
     lines = {json.dumps(line.setting, sort_keys=True): line for line in over_seeds(rows, measures)}
     for setting, group in by_setting(rows):
@@ -279,6 +303,9 @@ def summary(rows: Sequence[Row], measures: Sequence[Measure]) -> list[Line]:
             "worse": estimate([float(d.worse)]),
             "better": estimate([float(d.better)]),
         }
+        if "classes" in group[0].result:
+            apart = [unpack_classes(b.result) != unpack_classes(row.result) for b, row in pairs if b is not None]
+            extra["flips"] = estimate([100.0 * float(images.mean()) for images in apart])
         lines[key] = replace(lines[key], estimates=lines[key].estimates | extra)
     return list(lines.values())
 

@@ -27,7 +27,7 @@ from integration.mapping.chips import Compared
 from integration.mapping.network import ConvertedNetwork
 from integration.mapping.rtl import Fp16Rtl, NmpuRtl
 from integration.studies import sliced
-from integration.studies.evaluate import Evaluation, Journal, compared, evaluate, unit_correct, worth_compiling
+from integration.studies.evaluate import Evaluation, Journal, compared, evaluate, unit_classes, worth_compiling
 from integration.studies.export import export, free
 from integration.studies.layers import LayerRow, layer_rows
 from integration.zoo import datasets
@@ -287,16 +287,16 @@ def _loaded(request: Request, console: Console) -> None:
     with progress_bar(console) as bar:
         for name in network.units:
             task = bar.add_task(f"analog + {name}", total=count)
-            correct = unit_correct(
+            classes = unit_classes(
                 network,
                 name,
                 lambda start, stop: datasets.normalise(test.images[start:stop], mean, std),
-                test.labels[:count],
+                count,
                 batch=request.batch,
                 compiled=worth_compiling(count) if request.compiled is None else request.compiled,
                 progress=lambda stop, task=task: bar.update(task, completed=stop),  # type: ignore[misc]  # bound now
             )
-            rows.append({"name": name, "accuracy": 100.0 * float(correct.mean())})
+            rows.append({"name": name, "accuracy": 100.0 * float((classes == test.labels[:count].numpy()).mean())})
             table.add_row(f"analog + {name}", f"{rows[-1]['accuracy']:.2f}")
     console.print(table)
     for name, unit in network.units.items():

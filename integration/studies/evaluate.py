@@ -225,23 +225,23 @@ def fp32_correct(model: nn.Module, images: Callable[[int, int], Tensor], labels:
     return np.asarray((torch.cat(guesses) == labels).numpy())
 
 
-def unit_correct(
+def unit_classes(
     network: ConvertedNetwork,
     unit: str,
     images: Callable[[int, int], Tensor],
-    labels: Tensor,
+    count: int,
     *,
     batch: int,
     compiled: bool,
     progress: Callable[[int], None],
-) -> NDArray[np.bool_]:
-    """Return which images a converted network classifies correctly with one unit; ties go to the first class."""
+) -> NDArray[np.int64]:
+    """Return the class that a converted network gives each of `count` images with one unit; the first one in a tie."""
     guesses = []
-    for start in range(0, len(labels), batch):
-        stop = min(start + batch, len(labels))
+    for start in range(0, count, batch):
+        stop = min(start + batch, count)
         guesses.append(network.run(images(start, stop), unit, first=start, compiled=compiled).argmax(1))
         progress(stop)
-    return np.asarray((torch.cat(guesses) == labels).numpy())
+    return np.asarray(torch.cat(guesses).numpy())
 
 
 def evaluate(
@@ -314,7 +314,8 @@ def evaluate(
                 def tell(stop: int, what: str = what, before: int = before) -> None:
                     progress(what, before + stop, total)
 
-                correct = unit_correct(net, row.name, get, labels, batch=batch, compiled=compiled, progress=tell)
+                classes = unit_classes(net, row.name, get, len(labels), batch=batch, compiled=compiled, progress=tell)
+                correct = np.asarray(classes == labels.numpy())
                 seconds, after = time.perf_counter() - start, compared(net.units[row.name])
                 since = after.since(counted) if after is not None and counted is not None else None
                 entry = Kept(correct, seconds, net.clips(row.name), since)

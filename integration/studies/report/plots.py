@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from integration.studies.report.table import Table, heading, text
+from integration.studies.report.table import Table, front, heading, text
 from integration.studies.sweep.study import Plot
 from integration.studies.sweep.task import Better, Line, Measure
 
@@ -148,16 +148,6 @@ def _over_field(axes: Any, plot: Plot, y: Measure, table: Table, keys: list[str]
         axes.tick_params(axis="x", which="minor", bottom=False)
 
 
-def front(points: Sequence[tuple[float, float]], x: Better | None, y: Better | None) -> list[int]:
-    """Return which points no other beats in both measures, in the order of x; none where a preference is missing."""
-    if x is None or y is None:
-        return []
-    signs = [1.0 if better is Better.LOWER else -1.0 for better in (x, y)]
-    costs = [(signs[0] * a, signs[1] * b) for a, b in points]
-    best = [i for i, (a, b) in enumerate(costs) if not any((c <= a and d <= b) and (c < a or d < b) for c, d in costs)]
-    return sorted(best, key=lambda i: points[i])
-
-
 def _against(axes: Any, x: Measure, y: Measure, table: Table, keys: list[str], _: list[str]) -> None:
     """Draw two measures against each other, and the front of those that nothing beats."""
     lines = [line for line in table.lines if x.name in line.estimates and y.name in line.estimates]
@@ -177,11 +167,16 @@ def _against(axes: Any, x: Measure, y: Measure, table: Table, keys: list[str], _
             elinewidth=1,
             label=label,
         )
-    points = [(line.estimates[x.name].mean, line.estimates[y.name].mean) for line in lines]
-    best = front(points, x.better, y.better)
+    best = front(lines, x, y)
     if len(best) > 1:
         axes.plot(
-            [points[i][0] for i in best], [points[i][1] for i in best], color="#888888", linewidth=1, linestyle=":",
-            label="Pareto front", zorder=1, drawstyle="steps-post" if x.better is Better.LOWER else "steps-pre",
-        )  # fmt: skip
+            [line.estimates[x.name].mean for line in best],
+            [line.estimates[y.name].mean for line in best],
+            color="#888888",
+            linewidth=1,
+            linestyle=":",
+            label="Pareto front",
+            zorder=1,
+            drawstyle="steps-post" if x.better is Better.LOWER else "steps-pre",
+        )
     axes.set_xlabel(heading(x))

@@ -13,8 +13,8 @@ from rich.measure import Measurement
 from rich.table import Table as Printed
 
 from integration.studies.sweep.store import Results
-from integration.studies.sweep.study import SEED
-from integration.studies.sweep.task import Estimate, Line, Measure, Task, find
+from integration.studies.sweep.study import SEED, Plot
+from integration.studies.sweep.task import Better, Estimate, Line, Measure, Task, find
 
 SHOWN = 60
 """Lines that the console shows; the report has all."""
@@ -84,6 +84,27 @@ def heading(measure: Measure) -> str:
     return measure.title + (f", {measure.unit}" if measure.unit else "")
 
 
+def front(lines: Sequence[Line], x: Measure, y: Measure) -> list[Line]:
+    """Return the lines that no other beats in both measures, in the order of x; none where a preference is missing."""
+    if x.better is None or y.better is None:
+        return []
+    having = [line for line in lines if x.name in line.estimates and y.name in line.estimates]
+    signs = [1.0 if measure.better is Better.LOWER else -1.0 for measure in (x, y)]
+    costs = [(signs[0] * line.estimates[x.name].mean, signs[1] * line.estimates[y.name].mean) for line in having]
+    best = [i for i, (a, b) in enumerate(costs) if not any((c <= a and d <= b) and (c < a or d < b) for c, d in costs)]
+    return [having[i] for i in sorted(best, key=lambda i: having[i].estimates[x.name].mean)]
+
+
+def front_table(plot: Plot, table: Table) -> Table | None:
+    """Return the front of a plot of two measures as a table of its own; None for other plots and empty fronts."""
+    x, y = (next((m for m in table.measures if m.name == name), None) for name in (plot.x, plot.y))
+    if x is None or y is None:
+        return None
+    best = front(table.lines, x, y)
+    keys = tuple(key for key in table.keys if any(key in line.setting for line in best))
+    return replace(table, keys=keys, measures=(x, y), lines=tuple(best)) if best else None
+
+
 def document(results: Results) -> dict[str, Any]:
     """Return the table as plain data, for JSON."""
     table = tabulate(results)
@@ -109,24 +130,34 @@ def print_results(results: Results, folder: Path, console: Console) -> None:
     """Print the table, the failures, and where everything is."""
     table = tabulate(results)
     title = results.header["title"] or results.header["study"]
-    printed = Printed(title=title, box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
     brief = replace(table, measures=tuple(measure for measure in table.measures if measure.brief))
-    for key in table.keys:
-        printed.add_column(key, overflow="fold")
-    for name in ("seeds", *map(heading, brief.measures)):
-        printed.add_column(name.replace(", ", "\n"), justify="right", overflow="fold")
-    for line in table.lines[:SHOWN]:
-        printed.add_row(*cells(brief, line))
     if table.lines:
-        _print_whole(printed, console)
+        _print_table(title, brief, console)
     if len(table.lines) > SHOWN:
         console.print(f"{len(table.lines) - SHOWN} more lines are in the report", highlight=False, soft_wrap=True)
+    for plot in (Plot(**plot) for plot in results.header["plots"]):
+        best = front_table(plot, table)
+        if best is not None:
+            x, y = (measure.title for measure in best.measures)
+            _print_table(f"Pareto front: {y} over {x}", best, console)
     if table.task.note:
         console.print(table.task.note, style="dim", highlight=False, soft_wrap=True)
     _print_failures(results, console)
     count, total = len(results.rows), results.header["points"]
     made = f"{folder / 'results.jsonl'}, {folder / 'report.html'}"
     console.print(f"{count} of {total} points: {made}", highlight=False, soft_wrap=True)
+
+
+def _print_table(title: str, table: Table, console: Console) -> None:
+    """Print a table's first lines."""
+    printed = Printed(title=title, box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    for key in table.keys:
+        printed.add_column(key, overflow="fold")
+    for name in ("seeds", *map(heading, table.measures)):
+        printed.add_column(name.replace(", ", "\n"), justify="right", overflow="fold")
+    for line in table.lines[:SHOWN]:
+        printed.add_row(*cells(table, line))
+    _print_whole(printed, console)
 
 
 def _print_whole(printed: Printed, console: Console) -> None:

@@ -188,14 +188,14 @@ def _study(document: dict[str, Any], where: str, *, name: str, text: str, quick:
         rows = document["list"]
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise UserError(f"{where}: list: write each point as a [[list]] table of fields")
-        limits = [row.get("seeds") for row in rows]
+        spread = [(row.get("seeds"), setting) for row in rows for setting in _product(row, where)]
+        limits = [limit for limit, _ in spread]
         for limit in limits:
             if limit is not None and (type(limit) is not int or limit < 1 or count is None):
                 raise UserError(
                     f"{where}: list: seeds = {limit!r}: a row takes that many of the study's seeds, 1 or more"
                 )
-        rows = [{key: value for key, value in row.items() if key != "seeds"} for row in rows]
-        axes.append(Axis(key=None, values=[dict(_leaves(row)) for row in rows], seeds=limits))
+        axes.append(Axis(key=None, values=[setting for _, setting in spread], seeds=limits))
     if count is not None:
         axes.insert(0, Axis(key=SEED, values=range(count)))
     seen: set[str] = set()
@@ -238,6 +238,19 @@ def _flat(grid: Mapping[str, Any], where: str) -> Iterator[tuple[str, list[Any]]
         if not isinstance(values, list):
             raise UserError(f"{where}: grid: {key} = {values!r}: write a list of values, [{values!r}]")
         yield key, values
+
+
+def _product(row: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
+    """Return the points of one row of the list: every combination, where some of its fields have several values."""
+    fields = dict(_leaves({key: value for key, value in row.items() if key != "seeds"}))
+    for key, value in fields.items():
+        if value == []:
+            raise UserError(f"{where}: list: {key} = []: a value is wanted, or several")
+    several = [value if isinstance(value, list) else [value] for value in fields.values()]
+    count = math.prod(map(len, several))
+    if count > LIMIT:  # refused before it is expanded, as the product of a grid is
+        raise UserError(f"{where}: list: one row makes {count:,} points, more than {LIMIT:,}; use [grid]")
+    return [dict(zip(fields, values, strict=True)) for values in itertools.product(*several)]
 
 
 def _plots(tables: Any, where: str) -> tuple[Plot, ...]:

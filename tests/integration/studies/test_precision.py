@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 from small_liberty import small_liberty
 
@@ -58,11 +60,14 @@ def test_accuracy_is_that_of_the_other_task_and_fewer_bits_are_smaller(tmp_path:
     plain = "\n".join(line for line in text.replace('"precision"', '"accuracy"').splitlines() if "hardware" not in line)
     theirs = sweep(parse(plain, "s", name="s"), tmp_path / "theirs")
     assert not ours.failures and len(ours.rows) == len(theirs.rows) == 6
-    areas = {}
+    areas: dict[str, set[object]] = {}
+    classes = {}
     pairs = zip(*(sorted(results.rows, key=lambda row: row.place) for results in (ours, theirs)), strict=True)
     for row, other in pairs:
         hardware = {key: row.result.pop(key) for key in ("area", "period", "flops") if key in row.result}
-        assert row.result == other.result and row.setting == other.setting
+        classes[row.setting["seed"], row.setting.get("nmpu.scale")] = accuracy.unpack_classes(row.result)
+        right = {key: row.result[key] for key in row.result.keys() - {"classes", "class_bits"}}
+        assert right == other.result and row.setting == other.setting
         if row.setting["digital"] == "nmpu":
             areas.setdefault(row.setting["nmpu.scale"], set()).add(tuple(hardware.values()))
         else:
@@ -75,6 +80,23 @@ def test_accuracy_is_that_of_the_other_task_and_fewer_bits_are_smaller(tmp_path:
     assert small == (round(report.within(100000).area, 3), round(report.fastest.period_ps, 1), report.smallest.flops)
     lines = {line.setting.get("nmpu.scale"): line for line in PRECISION.summary(ours.rows, PRECISION.measures)}
     assert {"drop", "error"} <= lines["UQ(1,3)"].estimates.keys()
+    flips = [100 * np.mean(classes[seed, None] != classes[seed, "UQ(1,3)"]) for seed in (0, 1)]
+    assert lines["UQ(1,3)"].estimates["flips"].mean == pytest.approx(np.mean(flips))
+    assert "flips" not in lines[None].estimates
+    planted = next(row for row in ours.rows if row.setting.get("nmpu.scale") == "UQ(1,3)")
+    found = accuracy.unpack_classes(planted.result)
+    agree = np.flatnonzero(found == classes[planted.setting["seed"], None])[:3]
+    found[agree] ^= 1  # three more of 20 images in one of two seeds
+    planted.result.update(accuracy.pack_classes(found))
+    lines = {line.setting.get("nmpu.scale"): line for line in PRECISION.summary(ours.rows, PRECISION.measures)}
+    assert lines["UQ(1,3)"].estimates["flips"].mean == pytest.approx(np.mean(flips) + 7.5)
+
+
+@pytest.mark.parametrize("most", [0, 1, 9, 99, 1000])
+def test_classes_come_back(most: int) -> None:
+    found = np.random.default_rng(most).integers(0, most + 1, 37)
+    kept = accuracy.pack_classes(found) | {"images": 37}
+    assert (accuracy.unpack_classes(json.loads(json.dumps(kept))) == found).all()
 
 
 @needs_tools

@@ -10,12 +10,12 @@ import pytest
 from rich.console import Console
 
 from integration.studies.report.page import build
-from integration.studies.report.plots import default_plots, draw, front
-from integration.studies.report.table import cell, document, print_results, tabulate
+from integration.studies.report.plots import default_plots, draw
+from integration.studies.report.table import cell, document, front, front_table, print_results, tabulate
 from integration.studies.sweep.engine import sweep
 from integration.studies.sweep.store import Results, read_results
 from integration.studies.sweep.study import Plot, parse
-from integration.studies.sweep.task import Better, Estimate, Measure
+from integration.studies.sweep.task import Better, Estimate, Line, Measure
 
 STUDY = """
 title = "Areas <of> & shapes"
@@ -121,11 +121,30 @@ def test_plots_are_svg_with_error_bars(results: Results) -> None:
     assert draw(Plot(x="label", y="volume"), table, 1) == ""
 
 
-def test_pareto_front_by_hand() -> None:
+def test_pareto_front_by_hand(results: Results) -> None:
     points = [(1.0, 5.0), (2.0, 3.0), (2.0, 4.0), (3.0, 3.0), (4.0, 1.0)]
-    assert front(points, Better.LOWER, Better.LOWER) == [0, 1, 4]
-    assert front(points, Better.LOWER, Better.HIGHER) == [0]
-    assert front(points, None, Better.LOWER) == []
+    names = ("x", "y")
+    lines = [
+        Line(
+            setting={"at": i},
+            rows=(),
+            estimates=dict(zip(names, (Estimate(mean=value) for value in point), strict=True)),
+        )
+        for i, point in enumerate(points)
+    ]
+    without = Line(setting={"at": 9}, rows=(), estimates={"y": Estimate(mean=0.0)})
+
+    def best(x: Better | None, y: Better) -> list[int]:
+        measures = (Measure(name=name, title=name, better=better) for name, better in zip(names, (x, y), strict=True))
+        return [line.setting["at"] for line in front([without, *reversed(lines)], *measures)]
+
+    assert best(Better.LOWER, Better.LOWER) == [0, 1, 4]
+    assert best(Better.LOWER, Better.HIGHER) == [0]
+    assert best(None, Better.LOWER) == []
+    table = tabulate(results)
+    assert front_table(Plot(x="shape.width", y="area"), table) is None  # x is a field
+    shown = front_table(Plot(x="cost", y="area"), table)
+    assert shown is not None and [m.name for m in shown.measures] == ["cost", "area"] and shown.lines
 
 
 def test_console_and_json(results: Results, tmp_path: Path) -> None:
@@ -133,6 +152,7 @@ def test_console_and_json(results: Results, tmp_path: Path) -> None:
     print_results(results, tmp_path, console)
     console.file.close()
     text = console.export_text()
+    assert "Pareto front: area over cost" in text
     assert "4.20 ± 0.12" in text and "18 of 36 points" in text and "13 more failed; --retry" in text
     plain = document(results)
     assert json.loads(json.dumps(plain)) == plain and len(plain["lines"]) == 6 and len(plain["failures"]) == 18

@@ -28,6 +28,18 @@ def test_a_grid_times_a_list_times_seeds() -> None:
     assert len({tuple(sorted(s.items())) for s in settings}) == 8
 
 
+def test_a_row_of_the_list_may_have_several_values() -> None:
+    text = "seeds = 2\n[[list]]\nlabel = ['a', 'b']\nshape.width = [1, 2]\nseeds = 1\n[[list]]\nlabel = 'c'\n"
+    few = parse(text, "s", name="s")
+    shown = [(s["label"], s.get("shape.width"), s["seed"]) for s in few.settings()]
+    ones = [("a", 1, 0), ("a", 2, 0), ("b", 1, 0), ("b", 2, 0)]
+    assert shown == [*ones, ("c", None, 0), ("c", None, 1)] and few.size == 6
+    with pytest.raises(UserError, match=r"list: label = \[\]: a value is wanted, or several"):
+        parse("[[list]]\nlabel = []\n", "s", name="s")
+    with pytest.raises(UserError, match="list: one row makes 1,000,000 points, more than 100,000; use"):
+        parse("[[list]]\n" + "".join(f"{key} = {[*range(1000)]}\n" for key in "ab"), "s", name="s")
+
+
 def test_a_row_of_the_list_may_take_fewer_seeds() -> None:
     text = "[grid]\nshape.width = [1, 2]\n[[list]]\nlabel = 'a'\nseeds = 1\n[[list]]\nlabel = 'b'\n"
     s = study("seeds = 3\n" + text)

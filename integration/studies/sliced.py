@@ -27,13 +27,14 @@ from integration.mapping.sliced import Work
 from integration.mapping.slicing import convert_sliced
 from integration.studies.evaluate import Row, drop, worth_compiling
 from integration.studies.export_arrays import export_arrays
+from integration.studies.sweep.task import estimate
 from integration.zoo import checkpoint, datasets
 from integration.zoo.datasets import Dataset
 from integration.zoo.files import write_text
 from integration.zoo.sliced import Sums, set_sums
 from integration.zoo.sliced_training import load_sliced
 from sim.bit_slices import SlicedTile
-from sim.digital import Digital, FloatUnit
+from sim.digital import FloatUnit
 
 if TYPE_CHECKING:
     from integration.studies.command import Request
@@ -101,16 +102,26 @@ class Result:
     dataset: str
     tile: SlicedTile
     images: int
+    seeds: tuple[int, ...]
     rows: list[Row] = field(default_factory=list)
     bench: ArrayBench | None = None
 
     def document(self) -> dict[str, Any]:
         """Return everything as plain data, for JSON."""
-        rows = [{"name": row.name, "accuracy": row.accuracy, "seconds": round(row.seconds, 2)} for row in self.rows]
+        rows = [
+            {
+                "name": row.name,
+                "accuracy": row.accuracy,
+                "accuracies": row.accuracies,
+                "seconds": round(row.seconds, 2),
+            }
+            for row in self.rows
+        ]
         found: dict[str, Any] = {
             "network": self.network,
             "dataset": self.dataset,
             "images": self.images,
+            "seeds": list(self.seeds),
             "preset": plain(self.tile),
             "rows": rows,
         }
@@ -152,28 +163,30 @@ def run(request: Request, tile: SlicedTile, console: Console) -> None:
         raise UserError(f"{tile.name} has nothing random: one seed is all; readout.offset_sigma would need several")
     loaded = load(request.network, request.dataset, tile, data=request.data, path=request.checkpoint)
     count = len(loaded.test) if request.images is None else min(request.images, len(loaded.test))
-    network = convert_sliced(loaded.model, tile, loaded.calibration, units=(), seed=request.seeds[0])
-    units: list[Digital] = []
-    for text in request.digital:
-        unit = unit_of(text, network.nmpu().config, network.fp16().config)
-        if not isinstance(unit, FloatUnit):
-            network.add(unit)
-        units.append(unit)
-    result = Result(network=request.network, dataset=request.dataset, tile=tile, images=count)
+    first = convert_sliced(loaded.model, tile, loaded.calibration, units=(), seed=request.seeds[0])
+    units = [unit_of(text, first.nmpu().config, first.fp16().config) for text in request.digital]
+    result = Result(network=request.network, dataset=request.dataset, tile=tile, images=count, seeds=request.seeds)
+    result.rows = [Row(name=unit.name) for unit in units]
     result.bench = ArrayBench(tile.scales, binary=not tile.readout.ternary) if request.arrays_rtl else None
+    labels = loaded.test.labels[:count].numpy()
     with progress_bar(console) as bar:
-        for index, unit in enumerate(units):
-            task = bar.add_task(f"arrays + {unit.name}", total=count)
-            name = None if isinstance(unit, FloatUnit) else unit.name
-            watch = result.bench.take if result.bench is not None and index == 0 else None
-            begun = time.perf_counter()
-            forward = partial(network.run, unit=name, compiled=worth_compiling(count), watch=watch)
-            found = classify(forward, loaded, count, request.batch, partial(_tell, bar, task))
-            right = found == loaded.test.labels[:count].numpy()
-            clips = network.clips(name) if name is not None else None
-            row = Row(name=unit.name, correct=[right], seconds=time.perf_counter() - begun)
-            row.clips = row.clips if clips is None else clips
-            result.rows.append(row)
+        for seed in request.seeds:
+            network = first
+            if seed != request.seeds[0]:
+                network = convert_sliced(loaded.model, tile, loaded.calibration, units=(), seed=seed)
+            for unit, row in zip(units, result.rows, strict=True):
+                floating = isinstance(unit, FloatUnit)
+                if not floating:
+                    network.add(unit)
+                task = bar.add_task(f"seed {seed}: arrays + {unit.name}", total=count)
+                watch = result.bench.take if result.bench is not None and not result.rows[0].correct else None
+                begun = time.perf_counter()
+                name = None if floating else unit.name
+                forward = partial(network.run, unit=name, compiled=worth_compiling(count), watch=watch)
+                found = classify(forward, loaded, count, request.batch, partial(_tell, bar, task))
+                row.correct.append(np.asarray(found == labels))
+                row.seconds += time.perf_counter() - begun
+                row.clips = row.clips if floating else row.clips + network.clips(unit.name)
     print_result(result, console)
     for unit in units:
         counted = compared(unit)
@@ -182,7 +195,7 @@ def run(request: Request, tile: SlicedTile, console: Console) -> None:
     if request.export is not None:
         keep: list[Work] = []
         number = count if request.images is not None else 1
-        network.run(loaded.images(0, number), None, watch=keep.append)
+        first.run(loaded.images(0, number), None, watch=keep.append)
         made = export_arrays(keep, tile.scales, request.export, layer=request.layer)
         console.print(made, highlight=False, soft_wrap=True)
     if request.json_file is not None:
@@ -197,7 +210,9 @@ def _tell(bar: Progress, task: TaskID, stop: int) -> None:
 def print_result(result: Result, console: Console) -> None:
     """Print the accuracy table, and what the compiled arrays were compared in."""
     table = Table(
-        title=f"{result.network} on {result.dataset}, {result.images} images, {result.tile.name}", box=box.SIMPLE
+        title=f"{result.network} on {result.dataset}, {result.images} images, {result.tile.name}"
+        + (f", {len(result.seeds)} seeds" if len(result.seeds) > 1 else ""),
+        box=box.SIMPLE,
     )
     table.add_column("")
     for heading in ("top-1\n%", "\ndrop", "worse/\nbetter", "\nclipped", "\ns"):
@@ -208,8 +223,10 @@ def print_result(result: Result, console: Console) -> None:
         if row is not base:
             d = drop(base, row)
             cells = [f"{d.mean:+.2f}", f"{d.worse}/{d.better}"]
+        error = estimate(row.accuracies).error
+        shown = f"{row.accuracy:.2f}" + ("" if error is None else f" ± {error:.2f}")
         clips = f"{row.clips.scales}+{row.clips.offsets}+{row.clips.zeros}"
-        table.add_row(f"arrays + {row.name}", f"{row.accuracy:.2f}", *cells, clips, f"{row.seconds:.1f}")
+        table.add_row(f"arrays + {row.name}", shown, *cells, clips, f"{row.seconds:.1f}")
     console.print(table)
     b = result.bench
     if b is not None:

@@ -295,6 +295,7 @@ def _train(
     count = len(training) - recipe.held_out
     held_out = replace(training, images=training.images[count:], labels=training.labels[count:])
     training = training.first(count)
+    writable(output)
     going_on = resume and state.exists()  # with weights and statistics of its own
     if same or going_on:
         set_sums(model, sums)
@@ -313,7 +314,6 @@ def _train(
     run = _SlicedRun(recipe, training, held_out, model, guide, where)
     if going_on:
         run.resume(state)
-    writable(output)
     drive(run, state, console, f"{recipe.network} {recipe.dataset} {recipe.preset} {recipe.sums}")
     return finish(run, training, folder, output, state, started)
 

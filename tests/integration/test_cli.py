@@ -236,6 +236,29 @@ def test_mistakes_with_bit_sliced_presets(capsys: pytest.CaptureFixture[str], ar
     assert message in refused(capsys, *arguments.split())
 
 
+def test_comparators_with_offsets_are_drawn_for_every_seed() -> None:
+    """The first of two seeds is the one that stands alone; another seed is another chip."""
+    noisy = (
+        "evaluate",
+        "--preset",
+        "hcim_a",
+        "--set",
+        "readout.offset_sigma=12",
+        "--digital",
+        "float",
+        "--digital",
+        "nmpu",
+    )
+    found = {}
+    for seeds in ("1", "2"):
+        assert run(*noisy, "--images", "90", "--seeds", seeds, "--json", "out.json") == 0
+        document = json.loads(Path("out.json").read_text())
+        found[seeds] = [row["accuracies"] for row in document["rows"]]
+        assert document["seeds"] == [*range(int(seeds))]
+    assert [len(row) for row in found["2"]] == [2, 2]
+    assert [row[:1] for row in found["2"]] == found["1"] and any(row[0] != row[1] for row in found["2"])
+
+
 def test_a_bit_sliced_preset_has_its_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("evaluate", "--preset", "hcim_a", "--images", "40", "--json", "out.json") == 0
     text = capsys.readouterr().out

@@ -66,7 +66,9 @@ def train(
     ] = None,
     clip: Annotated[
         float | None,
-        typer.Option("--clip", min=0, help="With --noise: weights end at so many sigma; 0: nowhere.  [default: 2]"),
+        typer.Option(
+            "--clip", min=0, help="With --noise: weights end at so many sigma, 1.5 or more; 0: nowhere.  [default: 2]"
+        ),
     ] = None,
     preset: Annotated[
         str | None,

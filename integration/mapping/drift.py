@@ -94,6 +94,8 @@ def _compensated(
     layer: CalibratedLayer, old: ProgrammedLayer, codes: Tensor, compensation: Compensation, seed: int
 ) -> CalibratedLayer:
     """Return a layer on its older devices."""
+    if compensation is Compensation.NONE:
+        return replace(layer, programmed=old)
     height, width = layer.layer.geometry.output_size(codes.shape[2], codes.shape[3])
     count = len(codes)
     before, after = (  # two reads, each with noise of its own, that of no test image
@@ -102,16 +104,15 @@ def _compensated(
         )
         for chips, first in ((layer.programmed, -1), (old, -1 - count))
     )
-    alpha = np.ones_like(layer.offsets)
-    if compensation is not Compensation.NONE:
-        sums = [
-            [np.abs(_sums(reading, layer.gains[tile])).sum(0) for tile, reading in enumerate(readings)]
-            for readings in (before, after)
-        ]
-        young, aged_sums = np.stack(sums[0]), np.stack(sums[1])  # (tiles, columns)
-        if compensation is Compensation.GLOBAL:
-            young, aged_sums = (each.sum(1, keepdims=True) for each in (young, aged_sums))
-        alpha = alpha * np.where(aged_sums > 0, young / np.where(aged_sums > 0, aged_sums, 1.0), 1.0)
+    sums = [
+        [np.abs(_sums(reading, layer.gains[tile])).sum(0) for tile, reading in enumerate(readings)]
+        for readings in (before, after)
+    ]
+    young, aged_sums = np.stack(sums[0]), np.stack(sums[1])  # (tiles, columns)
+    if compensation is Compensation.GLOBAL:
+        young, aged_sums = (each.sum(1, keepdims=True) for each in (young, aged_sums))
+    ratio = np.where(aged_sums > 0, young / np.where(aged_sums > 0, aged_sums, 1.0), 1.0)
+    alpha = np.broadcast_to(ratio, layer.offsets.shape)
     step = -(-len(codes) * height * width // MOST_ROWS)
     means, covariances = moments([line[::step].long() for reading in after for line in reading if line is not None])
     return replace(

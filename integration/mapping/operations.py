@@ -143,7 +143,7 @@ class Graph:
 
     operations: list[Operation] = field(default_factory=list)
     nodes: tuple[str, ...] = ()
-    """The traced node that last holds each value, by number."""
+    """The traced node that last changes each value, by number; others may read it before one that only passes it on."""
 
     @property
     def layers(self) -> list[Layer]:

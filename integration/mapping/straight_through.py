@@ -38,7 +38,8 @@ class _Substituting(fx.Interpreter):
 class StraightThrough(nn.Module):
     """`model` on tiles, differentiable in the parameters of `model`, which it shares.
 
-    Parameters as of `integration.mapping.network.convert`, for one `unit`. The tiles hold the weights of the last
+    `model` is put into evaluation mode and kept there. Parameters as of `integration.mapping.network.convert`, for one
+    `unit`. The tiles hold the weights of the last
     `program`: call it again every few steps, with the seed of another chip or the same. Kernels are not fused unless
     `compiled`: what they take as constants changes with every programming.
     """
@@ -60,6 +61,7 @@ class StraightThrough(nn.Module):
         self.compiled = compiled
         self.model, self.unit = model, FloatUnit() if unit is None else unit
         self._chain = preset, images, Calibration() if calibration is None else calibration
+        model.eval()  # before it is traced: what a function does in training would be written into the trace
         self.program(seed)
         self.traced = fx.symbolic_trace(model)
         self.seen = 0  # images so far: each has read noise of its own

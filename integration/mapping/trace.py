@@ -66,6 +66,7 @@ class _Mapper:
         self.modules = dict(traced.named_modules())
         self.results = results
         self.values: dict[fx.Node, int] = {}
+        self.aliases: set[fx.Node] = set()
         self.graph = Graph()
         for node in traced.graph.nodes:
             self.visit(node)
@@ -119,7 +120,8 @@ class _Mapper:
         for layer in self.graph.layers:
             if layer.residual is None and layer.relu_before:
                 layer.relu_before, layer.relu_after = False, True
-        last = {number: each.name for each, number in self.values.items()}  # nodes come in order
+        changed = ((each, number) for each, number in self.values.items() if each not in self.aliases)
+        last = {number: each.name for each, number in changed}  # nodes come in order
         self.graph.nodes = tuple(last[number] for number in range(len(last)))
 
     def value(self, node: fx.Node, of: Any) -> int:
@@ -147,7 +149,7 @@ class _Mapper:
         x = args[0] if args else next(iter(kwargs.values()))
         match module:
             case nn.Identity() | nn.Dropout() | nn.Dropout2d():
-                self.values[node] = self.value(node, x)
+                self.same(node, x)
             case nn.Conv2d():
                 self.convolution(node, module, x)
             case nn.Linear():
@@ -337,7 +339,7 @@ class _Mapper:
         """Map a view or reshape that keeps the shape or flattens everything behind the batch."""
         before, after = self.results[x].shape, self.results[node].shape
         if before == after:
-            self.values[node] = self.value(node, x)
+            self.same(node, x)
         elif after == (before[0], before[1:].numel()):
             self.append(node, Flatten(source=self.value(node, x)))
         else:
@@ -346,6 +348,7 @@ class _Mapper:
     def same(self, node: fx.Node, x: Any, *_: Any, **__: Any) -> None:
         """Map what leaves its operand as it is (contiguous, dropout in evaluation)."""
         self.values[node] = self.value(node, x)
+        self.aliases.add(node)
 
     def getitem(self, node: fx.Node, x: Any, index: Any) -> None:
         """Map a slice of channels, rows and columns."""

@@ -42,6 +42,7 @@ from integration.studies.sweep.task import (
     source_hash,
 )
 from integration.zoo import datasets, networks
+from integration.zoo.checkpoint import read_card
 from integration.zoo.sources import Split, source
 from integration.zoo.trained import trained, weights
 from sim.digital import Digital, FloatUnit, Fp16Unit, NmpuUnit
@@ -130,6 +131,18 @@ def _file_hash(path: Path, _modified: int) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:32]
 
 
+def _normalisation(path: Path) -> list[Any] | None:
+    """Return mean and std that a checkpoint's sidecar names, None where there is none."""
+    sidecar = path.with_suffix(".json")
+    return _of_card(path, sidecar.stat().st_mtime_ns) if sidecar.is_file() else None
+
+
+@functools.lru_cache(maxsize=64)
+def _of_card(path: Path, _modified: int) -> list[Any] | None:
+    card = read_card(path)
+    return None if card is None else [list(card.mean), list(card.std)]
+
+
 def content(point: Accuracy) -> dict[str, Any]:
     """Return all that decides a point's result; fields that do not reach it (another unit's formats) are left out.
 
@@ -147,6 +160,7 @@ def content(point: Accuracy) -> dict[str, Any]:
         "network": point.network,
         "network_source": source_hash([point.network.partition(":")[0]]) if ":" in point.network else None,
         "checkpoint": None if path is None else _file_hash(path, path.stat().st_mtime_ns),
+        "normalisation": (None if path is None else _normalisation(path)) or [list(known.mean), list(known.std)],
         "dataset": point.dataset,
         "data": {str(split): known.hashes[split] for split in Split},
         "images": total if point.images is None else min(point.images, total),

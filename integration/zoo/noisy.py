@@ -104,7 +104,8 @@ class NoisyLayer(nn.Module):
     def _follow(self, x: Tensor) -> None:
         """Move the range towards that of a batch."""
         flat = x.flatten()
-        seen = percentile_scale(flat[:: max(1, len(flat) // SAMPLE)], PERCENTILE)
+        step = len(flat) // SAMPLE | 1  # odd: a step that divides the width would see a few columns of the image alone
+        seen = percentile_scale(flat[::step], PERCENTILE)
         if float(self.span) == 0:
             self.span.fill_(seen)
         else:
@@ -113,7 +114,8 @@ class NoisyLayer(nn.Module):
     def _weight_noise(self) -> Tensor:
         weights: Tensor = self.layer.weight.detach()
         largest = weights.abs().amax(tuple(range(1, weights.ndim)), keepdim=True).clamp(min=1e-12)
-        sigma = self.sigma[(weights.abs() / largest * POINTS).round().long()]
+        place = (weights.abs() / largest * POINTS).nan_to_num()  # where training diverges, the loss says so
+        sigma = self.sigma[place.round().long()]
         return largest * sigma * self.draw(weights.shape).to(weights.device)
 
     def _apply_weights(self, x: Tensor, weights: Tensor) -> Tensor:

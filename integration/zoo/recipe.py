@@ -1,6 +1,7 @@
 """What decides the weights that a training ends in."""
 
 import hashlib
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +9,9 @@ from pathlib import Path
 
 import torch
 
+from golden_model.configuration import plain
 from golden_model.errors import UserError
+from sim.tile import Tile
 
 EPOCHS = {"digits": 60, "mnist": 8, "cifar10": 60, "cifar100": 60}
 """Epochs where the caller names none."""
@@ -77,13 +80,19 @@ class Recipe(Settings):
 class NoisyRecipe(Recipe):
     """Everything that decides the weights of a float network trained under the noise of a tile."""
 
-    preset: str  # the tile
+    preset: str  # the tile's name
+    tile: str  # and a hash of its fields
     weight_noise: float | None = None  # None: that of the tile's devices
     output_noise: float = 0.0
     clip: float = 2.0
 
     def __post_init__(self) -> None:
         Recipe.__post_init__(self)
+        if 0 < self.clip < 1.5:
+            raise UserError(
+                f"training: clip is {self.clip}: 0 (nowhere) or 1.5..100; a lower limit moves with what it cuts, and "
+                "the weights with it to 0"
+            )
         limits = {"output_noise": (0.0, 10.0), "clip": (0.0, 100.0)}
         within(limits | ({} if self.weight_noise is None else {"weight_noise": (0.0, 10.0)}), self)
 
@@ -94,6 +103,11 @@ def file_hash(path: Path) -> str:
         return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     except OSError:
         raise UserError(f"checkpoint {path} does not exist; check the path") from None
+
+
+def tile_hash(tile: Tile) -> str:
+    """Return the hash of a tile's fields by which a recipe knows it."""
+    return hashlib.sha256(json.dumps(plain(tile), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def one_cycle(progress: float, peak: float, warm_up: float) -> float:

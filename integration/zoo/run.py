@@ -36,6 +36,17 @@ def _generator(seed: int, epoch: int) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(key[:8], "little") >> 1)
 
 
+def _ambient() -> list[Tensor]:
+    """Return the states of torch's own generators: the CPU's, and the current CUDA device's where there is one."""
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if torch.cuda.is_available() else [])]
+
+
+def _set_ambient(states: list[Tensor]) -> None:
+    torch.set_rng_state(states[0])
+    if len(states) > 1 and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states[1])
+
+
 class Run(ABC):
     """The mutable part of a training: model, optimiser, epochs and steps done, curve. A training names the rest."""
 
@@ -77,6 +88,7 @@ class Run(ABC):
         )
         self.generator = _generator(self.settings.seed, self.done)
         self.order = torch.randperm(len(self.labels), generator=self.generator).to(self.device)
+        self.ambient: list[Tensor] = []  # states of torch's own generators, which a user's dropout draws from
 
     def batch(self, index: Tensor) -> Tensor:
         """Return the altered, normalised images of one step, float32 (N, C, 32, 32), channels last."""
@@ -86,6 +98,14 @@ class Run(ABC):
 
     def epoch(self, tick: Callable[[], None], state: Path) -> None:
         """Go to the end of the epoch; calls `tick()` after every step."""
+        with torch.random.fork_rng():
+            if self.ambient:
+                _set_ambient(self.ambient)
+            else:
+                torch.manual_seed(self.generator.initial_seed())
+            self._epoch(tick, state)
+
+    def _epoch(self, tick: Callable[[], None], state: Path) -> None:
         settings = self.settings
         saved, rate = time.monotonic(), 0.0
         self.model.train()
@@ -121,6 +141,7 @@ class Run(ABC):
             "step": self.step,
             "sums": torch.stack([self.loss_sum, self.right]),
             "generator": self.generator.get_state(),
+            "ambient": _ambient() if self.step else [],
             "curve": json.dumps(self.curve),
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -137,18 +158,23 @@ class Run(ABC):
             content = torch.load(path, map_location=self.device, weights_only=True)
             saved = json.loads(content["recipe"])
             step, sums, inside = int(content["step"]), content["sums"], content["generator"].cpu()
+            ambient = [state.cpu() for state in content["ambient"]]
         except Exception as error:
             raise UserError(f"training state {path} is damaged ({type(error).__name__}); {mend}") from error
         own = json.loads(json.dumps(asdict(self.settings)))
         other = [f"{key} {saved.get(key)} instead of {own.get(key)}" for key in own if saved.get(key) != own.get(key)]
         if other or saved.keys() != own.keys():
             raise UserError(f"training state {path} belongs to another recipe ({', '.join(other) or 'fields'}); {mend}")
-        self.model.load_state_dict(content["model"])
-        self.optimiser.load_state_dict(content["optimiser"])
+        try:
+            self.model.load_state_dict(content["model"])
+            self.optimiser.load_state_dict(content["optimiser"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise UserError(f"training state {path} belongs to another network of this name; {mend}") from error
         self.done, self.curve = int(content["done"]), json.loads(content["curve"])
         self._begin()
         self.step, self.loss_sum, self.right = step, sums[0], sums[1]
         self.generator.set_state(inside)
+        self.ambient = ambient
 
 
 def drive(run: Run, state: Path, console: Console, name: str) -> None:

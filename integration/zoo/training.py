@@ -19,7 +19,7 @@ from integration.zoo import checkpoint, datasets, networks
 from integration.zoo.datasets import Dataset, Split
 from integration.zoo.files import writable
 from integration.zoo.noisy import Noise, clip_weights, make_noisy, make_plain
-from integration.zoo.recipe import EPOCHS, NoisyRecipe, Recipe, fast_bf16, file_hash, one_cycle
+from integration.zoo.recipe import EPOCHS, NoisyRecipe, Recipe, fast_bf16, file_hash, one_cycle, tile_hash
 from integration.zoo.run import Run, drive
 
 QUICK_EPOCHS, QUICK_IMAGES = 2, 1280
@@ -143,7 +143,11 @@ def train(
         quick=quick,
         start=file_hash(start) if start is not None else "",
     )
-    recipe = Recipe(**fields) if noise is None else NoisyRecipe(**fields, preset=noise.tile.name, **noise.numbers())
+    if noise is None:
+        recipe = Recipe(**fields)
+    else:
+        numbers: dict[str, Any] = noise.numbers()
+        recipe = NoisyRecipe(**fields, preset=noise.tile.name, tile=tile_hash(noise.tile), **numbers)
     name = f"{network.replace(':', '.')}_{dataset}" + (f"_{noise.tile.name}" if noise is not None else "")
     output = output or Path("out") / f"{name}.npz"
     if output.suffix != ".npz":

@@ -1,6 +1,7 @@
 """Networks whose devices drift behind their calibration."""
 
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +26,17 @@ def network(images: torch.Tensor, seed: int = 0) -> Calibrated:
         nn.Conv2d(3, 40, 3, padding=1), nn.ReLU(), nn.Conv2d(40, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(1600, 10)
     ).eval()
     return convert(model, STILL, images, units=(), seed=seed, calibration=Calibration(images=16)).calibrated
+
+
+def flat(value: Any) -> Any:
+    """Return parameters as plain data, to compare."""
+    if is_dataclass(value):
+        return {f.name: flat(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, dict):
+        return {key: flat(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [flat(each) for each in value]
+    return value.tolist() if isinstance(value, torch.Tensor | np.ndarray) else value
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +85,18 @@ def test_drift_shrinks_the_logits_and_compensation_brings_them_back(young: Calib
         error[compensation] = float((after - before).square().mean().sqrt() / before.std())
     assert error[Compensation.NONE] > 2 * error[Compensation.GLOBAL]
     assert error[Compensation.NONE] > 2 * error[Compensation.COLUMN]
+
+
+def test_without_compensation_nothing_is_rewritten(young: Calibrated, images: torch.Tensor) -> None:
+    """Not a bit of any unit's parameters moves: the devices are older, and that is all."""
+    old = aged(young, images, Age(seconds=DAY, compensation=Compensation.NONE))
+    for unit in (FloatUnit(), Fp16Unit(), NmpuUnit()):
+        chains = [ConvertedNetwork(calibrated) for calibrated in (young, old)]
+        for chain in chains:
+            chain.add(unit)
+        kept = [[flat(prepared) for prepared in chain.prepared[unit.name]] for chain in chains]
+        assert len(str(kept)) > 1000 and kept[0] == kept[1]
+    assert not torch.equal(old.layers[0].programmed.tiles.weights[0], young.layers[0].programmed.tiles.weights[0])
 
 
 def test_compensation_makes_each_columns_magnitude_what_it_was(young: Calibrated, images: torch.Tensor) -> None:

@@ -52,6 +52,47 @@ def test_on_a_quiet_tile_slopes_are_those_of_the_plain_network() -> None:
         assert F.cosine_similarity(slope.flatten(), theirs[name].flatten(), 0) > 0.7, name
 
 
+class Aliases(nn.Module):
+    """A value that two layers read, one of them behind an Identity; dropout that only training has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.conv = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.same, self.head = nn.Identity(), nn.Linear(4 * 49, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.relu(self.stem(x))
+        y = self.conv(x) + self.same(x)
+        y = F.dropout(F.max_pool2d(F.relu(y), 4), 0.5, self.training)
+        return self.head(y.flatten(1))
+
+
+def test_every_layer_reads_what_the_tile_made() -> None:
+    """The slope of a layer's weights is that at the chain's values, whoever else reads them and under which name."""
+    torch.manual_seed(0)
+    model = Aliases().train()
+    images = torch.randn(8, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    through = StraightThrough(model, "hermes", images, calibration=Calibration(images=8))
+    inputs: dict[str, torch.Tensor] = {}
+    for name in ("conv", "head"):
+        model.get_submodule(name).register_forward_hook(lambda _, x, __, name=name: inputs.update({name: x[0]}))
+    given: dict[int, torch.Tensor] = {}
+    calibrated = through.network.calibrated
+    through.network.run(
+        images, "float", first=0, compiled=False, keep=lambda n, c: given.update({n: c * calibrated.scales[n]})
+    )
+    through(images).sum().backward()
+    layers = {layer.name: layer for layer in calibrated.graph.layers}
+    for name, seen in inputs.items():
+        assert torch.equal(seen.detach().flatten(), given[layers[name].source].flatten()), name
+    again = model.head.weight.grad
+    assert again is not None and not model.training
+    model.zero_grad()
+    through.seen = 0
+    through(images).sum().backward()
+    assert torch.equal(again, model.head.weight.grad)  # no mask of a dropout in it
+
+
 def test_a_loop_of_the_users_own_learns_on_the_chips_that_it_meets() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(

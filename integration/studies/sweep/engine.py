@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -12,7 +13,7 @@ from golden_model.errors import UserError
 from integration.studies.sweep import store
 from integration.studies.sweep.job import Executor, InProcess, Job
 from integration.studies.sweep.store import Results, Store
-from integration.studies.sweep.study import LIMIT, Study, overlaid
+from integration.studies.sweep.study import LIMIT, SEED, Study, overlaid
 from integration.studies.sweep.task import Code, Task, code_of, find
 from integration.zoo.files import write_text
 
@@ -52,6 +53,8 @@ class Interrupted(KeyboardInterrupt):
 def expand(study: Study, task: Task, code: Code) -> list[Point]:
     """Return a study's distinct points; every configuration is checked (UserError). Equal ones are one point."""
     points: dict[str, Point] = {}
+    lines: dict[str, list[Point]] = {}  # those that differ in their seed alone
+    common: dict[str, dict[str, Any]] = {}
     for place, setting in enumerate(study.settings()):
         where = f"study {study.name}"
         fields = overlaid(study.base, setting, where)
@@ -62,13 +65,26 @@ def expand(study: Study, task: Task, code: Code) -> list[Point]:
             shown = ", ".join(f"{key} = {value}" for key, value in setting.items())
             raise UserError(f"{error} (at the point {shown})" if shown else str(error)) from error
         name = code.hash(content)
-        known = points.get(name)
-        if known is None:
+        line = json.dumps(_without(SEED, content), sort_keys=True)
+        common[line] = _shared(common.get(line, setting), setting)
+        if name not in points:
             share = str(hash(task.share(configuration)))
             points[name] = Point(hash=name, place=place, setting=setting, content=content, fields=fields, share=share)
+            lines.setdefault(line, []).append(points[name])
         else:
-            known.setting = {k: v for k, v in known.setting.items() if k in setting and setting[k] == v}
+            points[name].setting = _shared(points[name].setting, setting)
+    for line, members in lines.items():
+        for point in members:  # a field that reaches no seed of a line names none of them
+            point.setting = {k: v for k, v in point.setting.items() if k == SEED or k in common[line]}
     return list(points.values())
+
+
+def _without(key: str, content: Any) -> Any:
+    return {k: v for k, v in content.items() if k != key} if isinstance(content, dict) else content
+
+
+def _shared(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in one.items() if key in other and other[key] == value}
 
 
 def sweep(

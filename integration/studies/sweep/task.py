@@ -178,7 +178,14 @@ def source_hash(modules: Sequence[str]) -> str:
     """Return a hash of the Python source of packages (all modules below) and modules, whatever its line endings."""
     digest = hashlib.sha256()
     for name in sorted(set(modules)):
-        spec = importlib.util.find_spec(name)
+        here = os.getcwd()  # where a factory of the user's stands
+        sys.path.insert(0, here)
+        try:
+            spec = importlib.util.find_spec(name)
+        except ImportError:
+            spec = None
+        finally:
+            sys.path.remove(here)
         if spec is None or spec.origin is None:
             raise UserError(f"the source of {name} is not found, and results depend on it")
         origin = Path(spec.origin)

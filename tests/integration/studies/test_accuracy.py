@@ -121,17 +121,22 @@ def test_a_checkpoint_is_named_by_its_content(tmp_path: Path) -> None:
     copy = tmp_path / "copy.npz"
     copy.write_bytes(shipped.read_bytes())
     assert content(Accuracy(checkpoint=str(copy))) == content(Accuracy())
+    copy.with_suffix(".json").write_text(shipped.with_suffix(".json").read_text().replace("0.3057", "0.25"))
+    assert content(Accuracy(checkpoint=str(copy))) != content(Accuracy())  # another normalisation
+    copy.with_suffix(".json").unlink()
     copy.write_bytes(b"other")
     os.utime(copy, ns=(1, 1))
     assert content(Accuracy(checkpoint=str(copy)))["checkpoint"] != content(Accuracy())["checkpoint"]
 
 
 def test_a_readers_factory_is_named_by_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)  # found where training finds it
     (tmp_path / "swept_net.py").write_text("def make(): ...\n")
     first = content(Accuracy(network="swept_net:make"))["network_source"]
     (tmp_path / "swept_net.py").write_text("def make(): pass\n")
     assert content(Accuracy(network="swept_net:make"))["network_source"] != first is not None
+    with pytest.raises(UserError, match=r"the source of nowhere.at_all is not found"):
+        content(Accuracy(network="nowhere.at_all:make"))
 
 
 def test_bits_of_parameters_by_hand() -> None:

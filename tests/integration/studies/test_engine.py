@@ -16,7 +16,7 @@ from trivial_tasks import TRIVIAL
 
 from golden_model.errors import UserError
 from integration.studies.sweep import processes, store
-from integration.studies.sweep.engine import Interrupted, Tally, sweep
+from integration.studies.sweep.engine import Interrupted, Tally, expand, sweep
 from integration.studies.sweep.job import Executor, InProcess, Job, Outcome, perform
 from integration.studies.sweep.processes import POOLS, Processes, _Queue
 from integration.studies.sweep.store import read_results
@@ -40,6 +40,23 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def computed(ledger: Path) -> Counter[str]:
     return Counter(ledger.read_text().splitlines()) if ledger.exists() else Counter()
+
+
+def test_a_field_that_reaches_no_seed_of_a_line_does_not_split_it() -> None:
+    """Rows of fewer seeds: the point that both rows lead to is one line over all of its seeds."""
+    text = """
+        seeds = 3
+        [[list]]
+        label = ["a", "b"]
+        pause = 1.0
+        [[list]]
+        label = ["a", "c"]
+        pause = 2.0
+        seeds = 1
+    """
+    points = expand(study(text), TRIVIAL, code_of("trivial_tasks:TRIVIAL"))
+    shown = sorted((p.setting["label"], p.setting.get("pause"), p.setting["seed"]) for p in points)
+    assert shown == [("a", None, 0), ("a", None, 1), ("a", None, 2), *(("b", 1.0, s) for s in range(3)), ("c", 2.0, 0)]
 
 
 def test_a_point_is_computed_once(tmp_path: Path, ledger: Path) -> None:

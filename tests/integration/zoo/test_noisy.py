@@ -71,6 +71,16 @@ def test_inputs_round_to_codes_and_evaluation_is_quiet() -> None:
     assert before < float(noisy.span) < 40  # follows, slowly
 
 
+@pytest.mark.parametrize("column", range(8))
+def test_a_range_is_read_from_every_column_of_the_images(column: int) -> None:
+    """A large batch is sampled: by a step that does not divide the width."""
+    x = torch.ones(64, 16, 32, 32)
+    x[..., 4 * column : 4 * column + 4] = 10.0
+    noisy = NoisyLayer(nn.Conv2d(16, 1, 1), HERMES_NOISE, draw(torch.Generator())).train()
+    noisy(x)
+    assert float(noisy.span) == 10.0  # an eighth of the values; the percentile leaves a ten-thousandth out
+
+
 def test_output_noise_is_relative_to_the_result() -> None:
     layer = nn.Linear(16, 400)
     quiet = Noise(HERMES, weight_noise=0.0, output_noise=0.1)
@@ -164,6 +174,10 @@ def test_mistakes_are_refused(tmp_path: Path) -> None:
         short(tmp_path / "x.npz", start=tmp_path / "none.npz")
     with pytest.raises(UserError, match="clip is -1"):
         short(tmp_path / "x.npz", noise=replace(HERMES_NOISE, clip=-1.0))
+    with pytest.raises(UserError, match=r"clip is 0.5: 0 \(nowhere\) or 1.5..100"):
+        short(tmp_path / "x.npz", noise=replace(HERMES_NOISE, clip=0.5))
+    with pytest.raises(UserError, match="diverged"):
+        short(tmp_path / "x.npz", noise=replace(HERMES_NOISE, clip=0.0), peak_lr=100.0, weight_decay=1.0, epochs=60)
     with pytest.raises(UserError, match="weight_noise is 11"):
         short(tmp_path / "x.npz", noise=replace(HERMES_NOISE, weight_noise=11.0))
     other = tmp_path / "other.npz"
@@ -171,6 +185,21 @@ def test_mistakes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="checkpoint of another network"):
         short(tmp_path / "x.npz", start=other)
     assert not (tmp_path / "x.npz").exists()
+
+
+def test_a_state_of_another_tile_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiles of one name differ in their fields."""
+
+    def stopped(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("integration.zoo.training.finish", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            short(tmp_path / "x.npz", noise=HERMES_NOISE)
+    quiet = replace(HERMES, array=replace(HERMES.array, read_noise=False))
+    with pytest.raises(UserError, match=r"belongs to another recipe \(tile [0-9a-f]+ instead of"):
+        short(tmp_path / "x.npz", noise=Noise(quiet))
 
 
 def test_a_folder_or_disk_that_cannot_take_the_result_is_told_before_training(tmp_path: Path) -> None:

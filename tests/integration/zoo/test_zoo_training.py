@@ -8,7 +8,7 @@ from short_trainings import short
 from short_trainings import tiny as tiny  # a fixture
 
 from golden_model.errors import UserError
-from integration.zoo import augment, checkpoint, datasets, training
+from integration.zoo import augment, checkpoint, datasets, run, training
 from integration.zoo.recipe import Recipe, one_cycle
 from integration.zoo.run import Run
 from integration.zoo.sliced_training import restore
@@ -105,6 +105,57 @@ def test_other_mistakes_are_refused(tmp_path: Path) -> None:
         short(tmp_path / "x.pt")
     with pytest.raises(UserError, match="unknown data set"):
         train("resnet9s", "digit", output=tmp_path / "x.npz")
+
+
+DROPOUT = """
+from torch import nn
+WIDTH = 8
+def net(classes, in_channels):
+    return nn.Sequential(nn.Conv2d(in_channels, WIDTH, 5, stride=4), nn.ReLU(), nn.Flatten(), nn.Dropout(),
+                         nn.Linear(49 * WIDTH, classes))
+"""
+
+
+def test_what_a_users_layers_draw_comes_from_the_seed_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "zoo_dropout.py").write_text(DROPOUT)
+    monkeypatch.setattr("short_trainings.NET", "zoo_dropout:net")
+    whole = short(tmp_path / "whole.npz").path.read_bytes()
+    torch.manual_seed(99)
+    before = torch.get_rng_state()
+    assert short(tmp_path / "again.npz").path.read_bytes() == whole
+    assert torch.equal(torch.get_rng_state(), before)  # the caller's generator stands
+    assert short(tmp_path / "other.npz", seed=1).path.read_bytes() != whole
+    monkeypatch.setattr(run, "SAVE_SECONDS", -1.0)
+    save, count = Run.save, [0]
+
+    def stopping(own: Run, path: Path) -> None:
+        save(own, path)
+        count[0] += 1
+        if count[0] in (4, 17):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "save", stopping)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            short(tmp_path / "parts.npz")
+    assert short(tmp_path / "parts.npz").path.read_bytes() == whole
+
+
+def test_a_state_of_a_network_that_was_changed_since_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("integration.zoo.training.finish", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            short(tmp_path / "x.npz")
+    monkeypatch.setattr("zoo_tiny_network.net", lambda classes, in_channels: torch.nn.Linear(3, 3))
+    with pytest.raises(UserError, match=r"x.state.pt belongs to another network of this name; remove"):
+        short(tmp_path / "x.npz")
 
 
 def test_one_cycle_rises_falls_and_ends_at_0() -> None:

@@ -29,7 +29,7 @@ check: $(STAMP) ## style, types and unit tests, under a minute; needs no simulat
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q -m "not whole and not simulator and not slow and not data" tests
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(JOBS) --dist loadfile -m "not whole and not simulator and not slow and not data" tests
 
 regress: $(STAMP) simulator ## what is too long for every day: exhaustive runs and studies
 	$(BIN)/pytest -m slow

@@ -72,30 +72,37 @@ def aged(network: Calibrated, images: Tensor, age: Age) -> Calibrated:
         return network
     crossbar = network.tile.array
     tile = replace(network.tile, array=replace(crossbar, seconds=crossbar.seconds + age.seconds))
-    images = images[: network.calibration.images]
-    inputs: list[Tensor] = []
+    rewritten = age.compensation is not Compensation.NONE
+    inputs = _inputs(network, images[: network.calibration.images]) if rewritten else []
+    layers = []
+    for index, layer in enumerate(network.layers):
+        signed = layer.programmed.tiles.signed
+        old = program(tile, layer.layer.weights, layer.layer.geometry, signed=signed, seed=network.seed, layer=index)
+        old.set_full_scale(layer.programmed.full_scale)
+        if rewritten:
+            layers.append(_compensated(layer, old, inputs[index], age.compensation, network.seed))
+        else:
+            layers.append(replace(layer, programmed=old))
+    return replace(network, tile=tile, layers=layers)
+
+
+def _inputs(network: Calibrated, images: Tensor) -> list[Tensor]:
+    """Return the codes that each layer reads of some images before any drift."""
+    found: list[Tensor] = []
 
     def watch(layer: LayerStatistics) -> None:
-        inputs.append(layer.codes)
+        found.append(layer.codes)
 
     young, unit = ConvertedNetwork(network), FloatUnit()
     young.add(unit)
     young.run(images, unit.name, first=-len(images), compiled=False, watch=watch)
-    layers = []
-    for index, (layer, codes) in enumerate(zip(network.layers, inputs, strict=True)):
-        signed = layer.programmed.tiles.signed
-        old = program(tile, layer.layer.weights, layer.layer.geometry, signed=signed, seed=network.seed, layer=index)
-        old.set_full_scale(layer.programmed.full_scale)
-        layers.append(_compensated(layer, old, codes, age.compensation, network.seed))
-    return replace(network, tile=tile, layers=layers)
+    return found
 
 
 def _compensated(
     layer: CalibratedLayer, old: ProgrammedLayer, codes: Tensor, compensation: Compensation, seed: int
 ) -> CalibratedLayer:
-    """Return a layer on its older devices."""
-    if compensation is Compensation.NONE:
-        return replace(layer, programmed=old)
+    """Return a layer on its older devices, its parameters scaled to what it made when they were young."""
     height, width = layer.layer.geometry.output_size(codes.shape[2], codes.shape[3])
     count = len(codes)
     before, after = (  # two reads, each with noise of its own, that of no test image

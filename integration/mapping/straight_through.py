@@ -39,9 +39,9 @@ class StraightThrough(nn.Module):
     """`model` on tiles, differentiable in the parameters of `model`, which it shares.
 
     `model` is put into evaluation mode and kept there. Parameters as of `integration.mapping.network.convert`, for one
-    `unit`. The tiles hold the weights of the last
-    `program`: call it again every few steps, with the seed of another chip or the same. Kernels are not fused unless
-    `compiled`: what they take as constants changes with every programming.
+    `unit`. The tiles hold the weights of the last `program`: call it again every few steps, with the seed of another
+    chip or the same. Kernels are not fused unless `compiled`: what they take as constants changes with every
+    programming.
     """
 
     network: ConvertedNetwork

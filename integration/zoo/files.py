@@ -1,7 +1,8 @@
-"""Files that appear whole or not at all, and the hash that names a set of images whatever its order."""
+"""Files that appear whole or not at all, a user's modules, and the hash that names images whatever their order."""
 
 import errno
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from golden_model.errors import UserError
+
+
+@contextmanager
+def importing_from_here() -> Iterator[None]:
+    """Let Python find modules in the current folder first, where a user's network or task stands."""
+    here = os.getcwd()
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        sys.path.remove(here)
 
 
 @contextmanager

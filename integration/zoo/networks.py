@@ -7,8 +7,6 @@ name. Every module is traceable by `torch.fx` with the default tracer: no branch
 import difflib
 import importlib
 import inspect
-import os
-import sys
 from collections.abc import Callable
 
 import torch
@@ -16,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from golden_model.errors import UserError
+from integration.zoo.files import importing_from_here
 
 
 def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
@@ -159,17 +158,14 @@ def build(name: str, *, classes: int = 10, in_channels: int = 3) -> nn.Module:
 
 def _from_factory(name: str, classes: int, in_channels: int) -> nn.Module:
     module_name, _, attribute = name.partition(":")
-    here = os.getcwd()
-    sys.path.insert(0, here)
     try:
-        module = importlib.import_module(module_name)
+        with importing_from_here():
+            module = importlib.import_module(module_name)
     except Exception as error:
         raise UserError(
             f"network {name!r}: importing {module_name!r} failed ({type(error).__name__}: {error}); "
             "name a module that Python finds from this folder, as package.module:factory"
         ) from error
-    finally:
-        sys.path.remove(here)
     factory = getattr(module, attribute, None)
     if not callable(factory):
         raise UserError(f"network {name!r}: {module_name!r} has no function {attribute!r}; give package.module:factory")

@@ -13,6 +13,7 @@ Communications 2020 (weight noise, clipping); Rasch et al., Nature Communication
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -104,7 +105,9 @@ class NoisyLayer(nn.Module):
     def _follow(self, x: Tensor) -> None:
         """Move the range towards that of a batch."""
         flat = x.flatten()
-        step = len(flat) // SAMPLE | 1  # odd: a step that divides the width would see a few columns of the image alone
+        step = max(1, len(flat) // SAMPLE)
+        while math.gcd(step, len(flat)) > 1:  # one that shares a factor with the width would skip columns of the image
+            step += 1
         seen = percentile_scale(flat[::step], PERCENTILE)
         if float(self.span) == 0:
             self.span.fill_(seen)

@@ -94,7 +94,7 @@ def draw(plot: Plot, table: Table, number: int) -> str:
         if x is None:
             _over_field(axes, plot, y, table, keys)
         else:
-            _against(axes, x, y, table, [plot.by] if plot.by else list(table.keys), keys)
+            _against(axes, x, y, table, [plot.by] if plot.by else list(table.keys))
         axes.set_ylabel(heading(y))
         axes.margins(0.06, 0.1)
         handles, labels = axes.get_legend_handles_labels()
@@ -148,7 +148,7 @@ def _over_field(axes: Any, plot: Plot, y: Measure, table: Table, keys: list[str]
         axes.tick_params(axis="x", which="minor", bottom=False)
 
 
-def _against(axes: Any, x: Measure, y: Measure, table: Table, keys: list[str], _: list[str]) -> None:
+def _against(axes: Any, x: Measure, y: Measure, table: Table, keys: list[str]) -> None:
     """Draw two measures against each other, and the front of those that nothing beats."""
     lines = [line for line in table.lines if x.name in line.estimates and y.name in line.estimates]
     series: dict[str, list[Line]] = {}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -54,17 +56,28 @@ class Cluster:
         for name in ("distributed.client", "distributed.comm", "distributed.core"):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # a lost connection is told in our own words
         try:
+            with ThreadPoolExecutor(1) as apart:  # a notebook has an event loop of its own here
+                apart.submit(lambda: asyncio.run(self._knock())).result()
             client = Client(self.address, timeout=self.patience, set_as_default=False)
         except Exception as error:  # whatever the address leads to
             raise UserError(
                 f"no Dask scheduler answers at {self.address} within {self.patience:g} s; start one with "
-                "`dask scheduler`, and give the address that it prints"
+                f"`dask scheduler`, and give the address that it prints ({one_line(error)})"
             ) from error
         try:
             self._check(client, task)
             yield lambda jobs: self._run(client, jobs)
         finally:
             client.close(timeout=5)
+
+    async def _knock(self) -> None:
+        """See whether anything answers: a client that never came up leaves threads that block others, and the exit."""
+        from distributed import Security
+        from distributed.comm.core import connect
+
+        security = Security().get_connection_args("client")
+        comm = await connect(self.address, timeout=self.patience, **security)
+        await comm.close()
 
     def _check(self, client: Any, task: str) -> None:
         try:

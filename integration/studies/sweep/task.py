@@ -9,9 +9,7 @@ import importlib
 import importlib.util
 import json
 import math
-import os
 import statistics
-import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -22,6 +20,7 @@ from typing import Any
 from golden_model.configuration import plain, replaced
 from golden_model.errors import UserError
 from integration.studies.sweep.study import SEED
+from integration.zoo.files import importing_from_here
 
 TASKS = {
     "accuracy": "integration.studies.accuracy:ACCURACY",
@@ -161,14 +160,11 @@ def find(name: str) -> Task:
         near = difflib.get_close_matches(name, TASKS, 1, 0.4)
         hint = f"did you mean {near[0]}? " if near else ""
         raise UserError(f"task {name!r} is unknown: {hint}allowed are {', '.join(TASKS)}, or package.module:NAME")
-    here = os.getcwd()
-    sys.path.insert(0, here)
     try:
-        task = getattr(importlib.import_module(module_name), attribute, None)
+        with importing_from_here():
+            task = getattr(importlib.import_module(module_name), attribute, None)
     except Exception as error:
         raise UserError(f"task {name!r}: importing {module_name!r} failed ({type(error).__name__}: {error})") from error
-    finally:
-        sys.path.remove(here)
     if not isinstance(task, Task):
         raise UserError(f"task {name!r}: {module_name!r} has no Task named {attribute!r}")
     return task
@@ -178,14 +174,11 @@ def source_hash(modules: Sequence[str]) -> str:
     """Return a hash of the Python source of packages (all modules below) and modules, whatever its line endings."""
     digest = hashlib.sha256()
     for name in sorted(set(modules)):
-        here = os.getcwd()  # where a factory of the user's stands
-        sys.path.insert(0, here)
         try:
-            spec = importlib.util.find_spec(name)
+            with importing_from_here():
+                spec = importlib.util.find_spec(name)
         except ImportError:
             spec = None
-        finally:
-            sys.path.remove(here)
         if spec is None or spec.origin is None:
             raise UserError(f"the source of {name} is not found, and results depend on it")
         origin = Path(spec.origin)

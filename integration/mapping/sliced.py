@@ -5,8 +5,9 @@
     y     = gamma * step * total + beta, residual add, ReLU                   digital unit
 
 The float unit keeps real values between layers, as training does. Any other unit leaves 8-bit codes, at a scale that is
-the next layer's input step over a power of two, so that its encoder only rounds low bits away. The first convolution,
-linear layers and average pooling are float, whatever the unit.
+the next layer's input step over a power of two, so that its encoder only rounds low bits away. Such codes are rounded
+down, by half an LSB in the offset in front of the unit's half up, so that the encoder's half up is the only one. The
+first convolution, linear layers and average pooling are float, whatever the unit.
 """
 
 from __future__ import annotations
@@ -113,6 +114,8 @@ class SlicedNetwork:
     arrays: dict[str, Arrays]
     scales: dict[int, float] = field(default_factory=dict)
     """Real value of one LSB of each 8-bit value; those that stay real have none."""
+    lost: dict[int, Tensor] = field(default_factory=dict)
+    """What rounding down takes from a value on average, (channels, 1, 1), for values that an encoder rounds again."""
     measured: dict[str, MeasuredLayer] = field(default_factory=dict)
     units: dict[str, Digital] = field(default_factory=dict)
     prepared: dict[str, dict[str, UnitParameters]] = field(default_factory=dict)
@@ -193,7 +196,9 @@ class SlicedNetwork:
         x = values[operation.source]
 
         def real(value: int) -> Tensor:
-            return values[value] if unit is None or value not in self.scales else values[value] * self.scales[value]
+            if unit is None or value not in self.scales:
+                return values[value]
+            return values[value] * self.scales[value] + self.lost.get(value, 0.0)
 
         if isinstance(operation, SumPool):
             mean = operation.sums(real(operation.source)) / operation.count
@@ -203,7 +208,10 @@ class SlicedNetwork:
         arrays = self.arrays.get(operation.name)
         if arrays is None:
             y = finished(operation, _float_layer(operation, real(operation.source)), None)
-            return y if unit is None or index + 1 not in self.scales else sym8(y, self.scales[index + 1])
+            if unit is None or index + 1 not in self.scales:
+                return y
+            scale = self.scales[index + 1]
+            return sym8(y - scale / 2 if index + 1 in self.lost else y, scale)
         codes = arrays.encode(x, None if unit is None else self.scales.get(operation.source))
         totals = arrays.totals(codes)
         if watch is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -104,17 +105,26 @@ def _readers(graph: Graph, arrays: dict[str, Arrays], value: int) -> set[float]:
 
 
 def _measure(network: SlicedNetwork, images: Tensor) -> None:
-    """Choose the scale of every 8-bit value, and measure every layer's totals, on real values of a few images."""
+    """Choose the scale of every 8-bit value, and measure every layer's totals, on real values of a few images.
+
+    A value whose LSB is below its reader's input step is rounded down, not half up: the encoder then rounds half up
+    what the real value is, once. (Half up twice rounds up one value in 2^(k + 1) that lies below the half, always up.)
+    What that takes from a value on average is given back where a residual or an average reads it.
+    """
     graph, calibration = network.graph, Calibration()
     values: dict[int, Tensor] = {0: images.contiguous(memory_format=torch.channels_last)}
+    floored: dict[int, Tensor] = {}  # codes
     for index, operation in enumerate(graph.operations):
         keep: list[Work] = []
-        values[index + 1] = network.step(index, values, watch=keep.append)
+        value = values[index + 1] = network.step(index, values, watch=keep.append)
         if isinstance(operation, SumPool) or (operation.source == 0 and not isinstance(operation, Layer)):
             continue
         if not isinstance(operation, Layer):
             if operation.source in network.scales:
                 network.scales[index + 1] = network.scales[operation.source]
+            if operation.source in floored:
+                floored[index + 1] = operation.apply(floored[operation.source])
+                network.lost[index + 1] = _lost(value, floored[index + 1], network.scales[index + 1])
             continue
         if index + 1 == len(graph.operations):
             continue
@@ -124,7 +134,14 @@ def _measure(network: SlicedNetwork, images: Tensor) -> None:
                 f"{operation.name}: its value is read by layers of {len(steps)} input steps; "
                 "a code between sliced layers has one scale"
             )
-        network.scales[index + 1] = _scale(network, operation, values[index + 1], steps, calibration)
+        if operation.residual in network.lost:
+            given_back = network.lost[operation.residual].flatten().numpy().astype(np.float64)
+            operation = replace(operation, beta=operation.beta + given_back)
+        scale = network.scales[index + 1] = _scale(network, operation, value, steps, calibration)
+        if steps and scale < min(steps):
+            operation = replace(operation, beta=operation.beta - scale / 2)
+            floored[index + 1] = sym8(value - scale / 2, scale)
+            network.lost[index + 1] = _lost(value, floored[index + 1], scale)
         if keep:
             rows = rows_of(keep[0].totals).long()
             means, covariances = moments([rows])
@@ -132,7 +149,7 @@ def _measure(network: SlicedNetwork, images: Tensor) -> None:
             network.measured[operation.name] = MeasuredLayer(
                 layer=operation,
                 input_scale=1.0,
-                output_scale=network.scales[index + 1],
+                output_scale=scale,
                 residual_scale=None if operation.residual is None else network.scales[operation.residual],
                 logits=False,
                 gains=np.full((1, 1, columns), network.arrays[operation.name].step),
@@ -140,6 +157,11 @@ def _measure(network: SlicedNetwork, images: Tensor) -> None:
                 means=means,
                 covariances=covariances,
             )
+
+
+def _lost(value: Tensor, codes: Tensor, scale: float) -> Tensor:
+    """Return what rounding down takes from a value on average, (channels, 1, 1)."""
+    return (value - codes * scale).mean((0, 2, 3))[:, None, None]
 
 
 def _scale(network: SlicedNetwork, layer: Layer, value: Tensor, steps: set[float], calibration: Calibration) -> float:
@@ -156,7 +178,7 @@ def _scale(network: SlicedNetwork, layer: Layer, value: Tensor, steps: set[float
             needed = max(needed, network.scales[layer.residual] / calibration.largest_scale)
     if not steps:
         return max(percentile_scale(value, calibration.percentile) / SYM8.range.hi, needed)
-    step = steps.pop()
+    step = min(steps)
     choices = [step / (1 << bits) for bits in range(HEADROOM + 1) if step / (1 << bits) >= needed] or [step]
     errors = [float((sym8(value, scale) * scale - value).square().mean()) for scale in choices]
     return choices[int(np.argmin(errors))]

@@ -20,12 +20,13 @@ from golden_model.scale_array.combine import combine
 from golden_model.scale_array.image import from_image, to_image
 from golden_model.scale_array.model import encode, scale_array
 from integration.mapping.array_rtl import ArrayBench, loads
-from integration.mapping.sliced import SlicedNetwork, Work
+from integration.mapping.operations import Layer
+from integration.mapping.sliced import SlicedNetwork, Work, sym8
 from integration.mapping.slicing import convert_sliced
 from integration.studies.export_arrays import export_arrays
 from integration.studies.reproduce.hcim import Census, reproduce
 from integration.studies.sliced import Loaded, load
-from sim.digital import NmpuUnit
+from sim.digital import FloatUnit, NmpuUnit
 from sim.presets import HCIM_A, HCIM_B
 from synth.verilog import elaborate
 
@@ -81,7 +82,55 @@ def test_units_behind_lose_little(network: SlicedNetwork, loaded: Loaded) -> Non
         assert float((network.run(images, unit).argmax(1) == labels).float().mean()) > base - 0.03
     poor = network.nmpu(scale=UQ(1, 1), guard=1)
     network.add(NmpuUnit(config=poor.config, name="poor"))  # the negative control
-    assert float((network.run(images, "poor").argmax(1) == labels).float().mean()) < base - 0.05
+    assert float((network.run(images, "poor").argmax(1) == labels).float().mean()) < base - 0.02
+
+
+def test_codes_in_between_do_not_round_twice(loaded: Loaded) -> None:
+    """8-bit codes that a float unit leaves are encoded as the real value is, where no residual's code stands in it."""
+    network = convert_sliced(loaded.model, HCIM_A, loaded.calibration, units=[FloatUnit()])
+    images = loaded.images(0, 40)
+    real: dict[str, Work] = {}
+    codes: dict[str, Work] = {}
+    network.run(images, watch=lambda work: real.update({work.arrays.name: work}))
+    network.run(images, "float", watch=lambda work: codes.update({work.arrays.name: work}))
+    for index, operation in enumerate(network.graph.operations):
+        if not isinstance(operation, Layer) or operation.name not in real:
+            continue
+        makers = [each for each in network.graph.operations[:index] if isinstance(each, Layer)]
+        if len(makers) > 2 or any(each.residual is not None for each in makers):
+            break
+        assert network.scales[operation.source] < network.arrays[operation.name].input_step
+        differing = (real[operation.name].codes != codes[operation.name].codes).float().mean()
+        assert differing < 1e-5  # float32 in another order; half up twice: every thirtieth
+    assert index > 2
+
+
+@pytest.mark.parametrize("bits", [1, 2, 3, 4])
+def test_rounded_down_then_half_up_is_half_up(bits: int) -> None:
+    """Every value in steps of 1/8 of a code's LSB; twice half up is too high for one in 2^(bits + 1)."""
+    sixteenths = torch.arange(0, 8 * 16 << bits)
+    once, code = sixteenths / (8 << bits), sixteenths / 8
+    half_up = torch.floor(once + 0.5)
+    down = sym8(code - 0.5, 1.0)
+    assert torch.equal(torch.floor(down / (1 << bits) + 0.5)[code < 127], half_up[code < 127])
+    twice = torch.floor(torch.floor(code + 0.5) / (1 << bits) + 0.5)
+    assert float((twice > half_up).float().mean()) == 0.5 / (1 << bits) and not (twice < half_up).any()
+
+
+def test_what_rounding_down_takes_is_given_back(network: SlicedNetwork, loaded: Loaded) -> None:
+    """The 8-bit value that a residual or an average reads is right on average, channel by channel, on other images."""
+    assert network.lost
+    for value, lost in network.lost.items():
+        assert lost.shape[1:] == (1, 1)
+        assert bool((lost >= 0).all()) and bool((lost <= network.scales[value]).all())
+    values: dict[int, torch.Tensor] = {0: loaded.images(0, 200)}
+    for index in range(len(network.graph.operations)):
+        values[index + 1] = network.step(index, values)
+        if index + 1 in network.lost:
+            scale = network.scales[index + 1]
+            codes = sym8(values[index + 1] - scale / 2, scale)
+            error = (codes * scale + network.lost[index + 1] - values[index + 1]).mean((0, 2, 3)) / scale
+            assert error.abs().max() < 0.1 and abs(float(error.mean())) < 0.02
 
 
 def test_batches_change_nothing(network: SlicedNetwork, loaded: Loaded) -> None:

@@ -34,11 +34,15 @@ def train(
     seed: Seed = 0,
     threads: Threads = 1,
     peak_lr: Annotated[
-        float | None, typer.Option("--peak-lr", help="Largest learning rate of the one-cycle schedule.  [default: 0.3]")
+        float | None,
+        typer.Option("--peak-lr", help="Largest learning rate.  [default: 0.3 of SGD; with --preset 0.001 of Adam]"),
     ] = None,
     weight_decay: Annotated[
         float | None, typer.Option("--weight-decay", help="On weights of layers alone.  [default: 0.0005]")
     ] = None,
+    crop: Annotated[
+        int, typer.Option("--crop", min=0, help="Pixels that an image is moved by at most; black comes in.")
+    ] = 4,
     cutout: Annotated[
         int | None,
         typer.Option(
@@ -93,7 +97,7 @@ def train(
     from integration.zoo.checkpoint import named
 
     shared: dict[str, Any] = {"data": data, "epochs": epochs, "seed": seed, "output": output, "threads": threads}
-    shared |= {"resume": resume, "quick": quick, "console": Console()}
+    shared |= {"resume": resume, "quick": quick, "crop": crop, "console": Console()}
     shared |= {key: value for key, value in (("batch", batch), ("cutout", cutout)) if value is not None}
     numbers = {"weight_noise": weight_noise, "output_noise": output_noise, "clip": clip}
     noisy: dict[str, Any] = {name: value for name, value in numbers.items() if value is not None}
@@ -125,8 +129,10 @@ def train(
             raise UserError(
                 "--noise: for float trainings; a bit-sliced tile has its own, leave out --preset or --noise"
             )
-        if peak_lr is not None or weight_decay is not None:
-            raise UserError("--peak-lr, --weight-decay: for float trainings; with --preset Adam's rates are fixed")
+        if weight_decay is not None:
+            raise UserError("--weight-decay: for float trainings; Adam has none here, leave out --preset or it")
+        if peak_lr is not None:
+            shared["rate"] = peak_lr
         if start is None:
             raise UserError(
                 "--preset needs --from FILE: a float checkpoint (with --sums integer), or the checkpoint that this made"

@@ -26,13 +26,15 @@ from integration.zoo.datasets import Dataset, Split
 from integration.zoo.files import writable
 from integration.zoo.recipe import Settings, fast_bf16, file_hash, within
 from integration.zoo.run import Run, drive
-from integration.zoo.sliced import Sums, constrain, set_sums, slice_network, sliced_layers
+from integration.zoo.sliced import SlicedConv2d, Sums, constrain, set_sums, slice_network, sliced_layers
 from integration.zoo.training import QUICK_EPOCHS, QUICK_IMAGES, Trained, accuracy, device, finish
 from sim.bit_slices import SlicedTile
 from sim.presets import sliced_preset
 
 CALIBRATION_IMAGES, NORM_IMAGES = 64, 2048
 """Training images that scales are fitted on, and that batch norm's statistics are estimated again on."""
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+Norm = nn.BatchNorm1d | nn.BatchNorm2d
 EPOCHS = {Sums.INTEGER: 5, Sums.COMPARATOR: 15}
 """Epochs where the caller names neither epochs nor minutes."""
 
@@ -153,11 +155,15 @@ def calibrate(model: nn.Module, images: Tensor, sums: Sums) -> None:
     """Set steps (integer) or thresholds and scales (comparator) of a sliced network layer by layer, then batch norm.
 
     `images`: normalised training images; the first `CALIBRATION_IMAGES` set the layers, each seeing what those before
-    it already make of them, the first `NORM_IMAGES` the statistics of the batch norms.
+    it already make of them, the first `NORM_IMAGES` the statistics of the batch norms. Those in front of all sliced
+    layers keep what they learned: nothing has changed there, and training saw crops, whose black borders these lack.
     """
     set_sums(model, sums)
     layers = sliced_layers(model)
+    norms, kept = _norms(model, images[:1])
     model.train()
+    for norm in kept:
+        norm.eval()
     with torch.no_grad():
         for layer in layers:
             layer.preparing = True
@@ -166,7 +172,6 @@ def calibrate(model: nn.Module, images: Tensor, sums: Sums) -> None:
         finally:
             for layer in layers:
                 layer.preparing = False
-        norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d)]
         before = [norm.momentum for norm in norms]
         for norm in norms:
             norm.reset_running_stats()
@@ -176,6 +181,22 @@ def calibrate(model: nn.Module, images: Tensor, sums: Sums) -> None:
         for norm, momentum in zip(norms, before, strict=True):
             norm.momentum = momentum
     model.eval()
+
+
+def _norms(model: nn.Module, images: Tensor) -> tuple[list[Norm], list[Norm]]:
+    """Return the batch norms behind the first sliced layer, and those that run before it."""
+    order: list[nn.Module] = []
+    wanted = [module for module in model.modules() if isinstance(module, (*NORMS, SlicedConv2d))]
+    hooks = [module.register_forward_pre_hook(lambda module, _: order.append(module)) for module in wanted]
+    try:
+        with torch.no_grad():
+            model.eval()(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    first = next((i for i, module in enumerate(order) if isinstance(module, SlicedConv2d)), len(order))
+    kept = [module for module in order[:first] if isinstance(module, NORMS)]
+    return [module for module in wanted if isinstance(module, NORMS) and module not in kept], kept
 
 
 def train_sliced(
@@ -196,8 +217,8 @@ def train_sliced(
     resume: bool = True,
     quick: bool = False,
     rate: float = 1e-3,
-    scale_rate: float = 5e-3,
-    step_rate: float = 1e-4,
+    scale_rate: float | None = None,
+    step_rate: float | None = None,
     distillation: float = 0.5,
     temperature: float = 2.0,
     held_out: int | None = None,
@@ -212,7 +233,8 @@ def train_sliced(
     `start`: the checkpoint to start from. Integer sums start from a float network; comparators from one trained with
     integer sums, which is calibrated first, or from one trained with comparators. `teacher`: a float checkpoint;
     `start`, with exact sums, by default. `minutes`: a budget instead of `epochs`, turned into whole epochs by timing a
-    step, once: a resumed training keeps the number. `held_out`: a twentieth of the images by default. The rest as in
+    step, once: a resumed training keeps the number. `rate`: Adam's largest, of weights and batch norms; of scales five
+    times as much and of steps a tenth, unless named. `held_out`: a twentieth of the images by default. The rest as in
     `training.train`.
 
     Errors: UserError as there, and for a start that does not fit.
@@ -247,8 +269,8 @@ def train_sliced(
         start=file_hash(start),
         teacher=file_hash(teacher or start),
         rate=rate,
-        scale_rate=scale_rate,
-        step_rate=step_rate,
+        scale_rate=5 * rate if scale_rate is None else scale_rate,
+        step_rate=rate / 10 if step_rate is None else step_rate,
         distillation=distillation,
         temperature=temperature,
         held_out=kept_out,

@@ -226,7 +226,7 @@ def test_units_follow_the_presets_converters() -> None:
             "no checkpoint resnet9s_digit is shipped: name a file, or one of resnet20",
         ),
         ("train --network resnet9s --preset hcim_a --from x --sums both", "integer or comparator"),
-        ("train --network resnet9s --preset hcim_a --from x --peak-lr 1", "for float trainings"),
+        ("train --network resnet9s --preset hcim_a --from x --weight-decay 1", "for float trainings"),
         ("train --network resnet9s --binary", "--binary: for trainings with --preset"),
         ("reproduce hcim --seeds 3", "--seeds: not for hcim"),
         ("reproduce hcm", "there are nmpu, hcim"),

@@ -14,6 +14,7 @@ from rich.console import Console
 from torch import nn
 
 from golden_model.errors import UserError
+from integration.cli import main
 from integration.zoo import checkpoint, datasets, networks
 from integration.zoo.run import Run
 from integration.zoo.sliced import Granularity, SlicedConv2d, Sums, quantise, set_sums, slice_network, sliced_layers
@@ -158,6 +159,25 @@ def test_all_but_the_first_convolution_are_sliced() -> None:
         slice_network(nn.Sequential(nn.Conv2d(1, 4, 1), nn.Conv2d(4, 4, 1, groups=2, bias=False)), HCIM_A)
 
 
+def test_calibration_leaves_alone_what_did_not_change(start: Path) -> None:
+    """Batch norms in front of all sliced layers keep their statistics; those behind are estimated again."""
+    model, _ = load_sliced(start, HCIM_A, classes=10, channels=1, network=NET)
+    assert isinstance(model, nn.Sequential)
+    state = model.state_dict()
+    state["1.running_mean"].fill_(0.25)
+    state["1.running_var"].fill_(4.0)
+    state["4.running_mean"].fill_(99.0)
+    images = datasets.load("digits").normalised(0, 300)
+    calibrate(model, images, Sums.INTEGER)
+    assert bool((state["1.running_mean"] == 0.25).all()) and bool((state["1.running_var"] == 4.0).all())
+    assert state["1.num_batches_tracked"] == 0 and not model.training
+    with torch.no_grad():
+        seen = model[:4](images)
+    batches = [seen[:256], seen[256:]]  # the plain mean over batches
+    wanted = torch.stack([batch.mean((0, 2, 3)) for batch in batches]).mean(0)
+    assert torch.allclose(state["4.running_mean"], wanted, atol=1e-5)
+
+
 def short(output: Path, start: Path, sums: Sums, **changes: Any) -> Trained:
     arguments: dict[str, Any] = {"epochs": 2, "quick": True, "threads": 1, "bf16": False, "batch": 64}
     console = Console(file=io.StringIO())
@@ -184,6 +204,17 @@ def test_a_network_learns_in_both_stages(tmp_path: Path, start: Path) -> None:
     assert known and accuracy(model, test) == made.card.accuracy > 55
     again = short(tmp_path / "more.npz", made.path, Sums.COMPARATOR, epochs=1)  # goes on, without calibrating anew
     assert again.card.accuracy > 50
+
+
+def test_options_reach_the_recipe(start: Path) -> None:
+    """From the command line: the rates of scales and steps follow that of the weights."""
+    options = f"train --network {NET} --preset hcim_a --sums integer --from {start} --quick --epochs 1"
+    with pytest.raises(SystemExit) as stop:
+        main([*options.split(), "--peak-lr", "0.0004", "--crop", "0", "-o", "made.npz"])
+    assert not stop.value.code
+    card = checkpoint.read_card(Path("made.npz"))
+    assert card is not None and card.recipe["crop"] == 0
+    assert [card.recipe[name] for name in ("rate", "scale_rate", "step_rate")] == [4e-4, 2e-3, 4e-5]
 
 
 @pytest.mark.whole

@@ -17,24 +17,26 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from rich.console import Console
+from rich.progress import track
 from torch import Tensor, nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from golden_model.errors import UserError
 from integration.zoo import checkpoint, datasets, networks
+from integration.zoo.batch_norms import NORMS, estimate, split_at_arrays
 from integration.zoo.datasets import Dataset, Split
 from integration.zoo.files import writable
 from integration.zoo.recipe import Settings, fast_bf16, file_hash, within
 from integration.zoo.run import Run, drive
-from integration.zoo.sliced import SlicedConv2d, Sums, constrain, set_sums, slice_network, sliced_layers
+from integration.zoo.sliced import Sums, constrain, set_sums, slice_network, sliced_layers
 from integration.zoo.training import QUICK_EPOCHS, QUICK_IMAGES, Trained, accuracy, device, finish
 from sim.bit_slices import SlicedTile
 from sim.presets import sliced_preset
 
-CALIBRATION_IMAGES, NORM_IMAGES = 64, 2048
-"""Training images that scales are fitted on, and that batch norm's statistics are estimated again on."""
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
-Norm = nn.BatchNorm1d | nn.BatchNorm2d
+CALIBRATION_IMAGES = 64
+"""Training images that scales are fitted on."""
+NORM_IMAGES, SETTLING_IMAGES = 2048, 8192
+"""Training images that batch norms are estimated again on: after calibration, and at the end of a training."""
 EPOCHS = {Sums.INTEGER: 5, Sums.COMPARATOR: 15}
 """Epochs where the caller names neither epochs nor minutes."""
 
@@ -120,6 +122,22 @@ class _SlicedRun(Run):
         """Accuracy on the images held out."""
         return {"held_out": accuracy(self.model, self.held_out)} if len(self.held_out) else {}
 
+    def settle(self, console: Console) -> None:
+        """Estimate the batch norms' statistics over many batches of the epoch that would come next, altered as ever.
+
+        Those of training follow its last ten batches alone; comparators pass their noise on: the accuracy on the images
+        held out moves by half a point from one such estimate to another.
+        """
+        batch, count = self.settings.batch, min(self.steps, -(-SETTLING_IMAGES // self.settings.batch))
+        norms = [module for module in self.model.modules() if isinstance(module, NORMS)]
+        steps = track(range(count), "batch norms", console=console, transient=True)
+        self.model.train()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bf16):
+            estimate(self.model, norms, (self.batch(self.order[i * batch : (i + 1) * batch]) for i in steps))
+        self.model.eval()
+        self._begin()  # as if nothing had been drawn
+        self.curve[-1] |= {f"settled_{name}": value for name, value in self.measure().items()}
+
 
 def load_sliced(path: Path, tile: SlicedTile, *, classes: int, channels: int, network: str) -> tuple[nn.Module, bool]:
     """Return a network on the tile with a checkpoint's weights, and whether that held steps and scales as well.
@@ -160,7 +178,7 @@ def calibrate(model: nn.Module, images: Tensor, sums: Sums) -> None:
     """
     set_sums(model, sums)
     layers = sliced_layers(model)
-    norms, kept = _norms(model, images[:1])
+    norms, kept = split_at_arrays(model, images[:1])
     model.train()
     for norm in kept:
         norm.eval()
@@ -172,31 +190,10 @@ def calibrate(model: nn.Module, images: Tensor, sums: Sums) -> None:
         finally:
             for layer in layers:
                 layer.preparing = False
-        before = [norm.momentum for norm in norms]
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # the plain mean over batches
-        for start in range(0, min(NORM_IMAGES, len(images)), 256):
-            model(images[start : start + 256].contiguous(memory_format=torch.channels_last))
-        for norm, momentum in zip(norms, before, strict=True):
-            norm.momentum = momentum
+    count = min(NORM_IMAGES, len(images))
+    batches = (images[start : min(start + 256, count)] for start in range(0, count, 256))
+    estimate(model, norms, (batch.contiguous(memory_format=torch.channels_last) for batch in batches))
     model.eval()
-
-
-def _norms(model: nn.Module, images: Tensor) -> tuple[list[Norm], list[Norm]]:
-    """Return the batch norms behind the first sliced layer, and those that run before it."""
-    order: list[nn.Module] = []
-    wanted = [module for module in model.modules() if isinstance(module, (*NORMS, SlicedConv2d))]
-    hooks = [module.register_forward_pre_hook(lambda module, _: order.append(module)) for module in wanted]
-    try:
-        with torch.no_grad():
-            model.eval()(images)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    first = next((i for i, module in enumerate(order) if isinstance(module, SlicedConv2d)), len(order))
-    kept = [module for module in order[:first] if isinstance(module, NORMS)]
-    return [module for module in wanted if isinstance(module, NORMS) and module not in kept], kept
 
 
 def train_sliced(
@@ -337,6 +334,8 @@ def _train(
     if going_on:
         run.resume(state)
     drive(run, state, console, f"{recipe.network} {recipe.dataset} {recipe.preset} {recipe.sums}")
+    if sums is Sums.COMPARATOR:
+        run.settle(console)
     return finish(run, training, folder, output, state, started)
 
 

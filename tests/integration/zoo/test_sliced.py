@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from torch import nn
 from golden_model.errors import UserError
 from integration.cli import main
 from integration.zoo import checkpoint, datasets, networks
+from integration.zoo.batch_norms import estimate
 from integration.zoo.run import Run
 from integration.zoo.sliced import Granularity, SlicedConv2d, Sums, quantise, set_sums, slice_network, sliced_layers
 from integration.zoo.sliced_training import calibrate, load_sliced, train_sliced
@@ -240,6 +242,42 @@ def test_a_stopped_training_ends_in_the_same_weights(
         short(tmp_path / "parts.npz", integer.path, Sums.COMPARATOR, rate=0.01)
     parts = short(tmp_path / "parts.npz", integer.path, Sums.COMPARATOR)
     assert parts.path.read_bytes() == whole.path.read_bytes() and parts.card == whole.card
+
+
+@pytest.mark.whole
+def test_batch_norms_settle_at_the_end(tmp_path: Path, start: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their statistics are those of many batches; a training stopped there ends in the same weights."""
+    integer = short(tmp_path / "i.npz", start, Sums.INTEGER, epochs=1)
+    seen: list[torch.Tensor] = []
+
+    def watched(model: nn.Module, norms: list[Any], batches: Iterator[torch.Tensor]) -> None:
+        estimate(model, norms, (seen.append(batch) or batch for batch in batches))  # type: ignore[func-returns-value]
+
+    with monkeypatch.context() as patch:
+        patch.setattr("integration.zoo.sliced_training.estimate", watched)
+        made = short(tmp_path / "c.npz", integer.path, Sums.COMPARATOR, epochs=1, crop=0)
+    assert {"held_out", "settled_held_out"} <= made.card.curve[-1].keys()
+    model, _ = load_sliced(made.path, HCIM_A, classes=10, channels=1, network=NET)
+    assert isinstance(model, nn.Sequential)
+    steps = [batch for batch in seen if len(batch) == 64]  # those of the calibration are larger
+    assert 4 < len(steps) < len(seen)
+    with torch.no_grad():
+        outputs = [model[0](batch) for batch in steps]
+    mean = torch.stack([each.mean((0, 2, 3)) for each in outputs]).mean(0)
+    assert torch.allclose(model.state_dict()["1.running_mean"], mean, atol=1e-6)
+
+    def interrupted(model: nn.Module, norms: list[Any], batches: Iterator[torch.Tensor]) -> None:
+        if (tmp_path / "d.state.pt").exists():  # after the last epoch, not in the calibration
+            raise KeyboardInterrupt
+        estimate(model, norms, batches)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("integration.zoo.sliced_training.estimate", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            short(tmp_path / "d.npz", integer.path, Sums.COMPARATOR, epochs=1, crop=0)
+    assert (tmp_path / "d.state.pt").exists() and not (tmp_path / "d.npz").exists()
+    again = short(tmp_path / "d.npz", integer.path, Sums.COMPARATOR, epochs=1, crop=0)
+    assert again.path.read_bytes() == made.path.read_bytes() and again.card == made.card
 
 
 @pytest.mark.whole

@@ -104,14 +104,28 @@ def _readers(graph: Graph, arrays: dict[str, Arrays], value: int) -> set[float]:
     return found
 
 
+def _added_behind_relu(graph: Graph) -> set[int]:
+    """Return the values that layers with a ReLU in front of their add make or add, straight or through moves."""
+    found: set[int] = set()
+    for index, operation in enumerate(graph.operations):
+        if isinstance(operation, Layer) and operation.relu_before and operation.residual is not None:
+            found |= {index + 1, operation.residual}
+    for index, operation in reversed(list(enumerate(graph.operations))):
+        if index + 1 in found and not isinstance(operation, Layer):
+            found.add(operation.source)
+    return found
+
+
 def _measure(network: SlicedNetwork, images: Tensor) -> None:
     """Choose the scale of every 8-bit value, and measure every layer's totals, on real values of a few images.
 
     A value whose LSB is below its reader's input step is rounded down, not half up: the encoder then rounds half up
     what the real value is, once. (Half up twice rounds up one value in 2^(k + 1) that lies below the half, always up.)
-    What that takes from a value on average is given back where a residual or an average reads it.
+    What that takes from a value on average is given back where a residual or an average reads it. A unit's offset
+    stands in front of its first ReLU: what is added behind that one is rounded half up.
     """
     graph, calibration = network.graph, Calibration()
+    added_late = _added_behind_relu(graph)
     values: dict[int, Tensor] = {0: images.contiguous(memory_format=torch.channels_last)}
     floored: dict[int, Tensor] = {}  # codes
     for index, operation in enumerate(graph.operations):
@@ -138,7 +152,7 @@ def _measure(network: SlicedNetwork, images: Tensor) -> None:
             given_back = network.lost[operation.residual].flatten().numpy().astype(np.float64)
             operation = replace(operation, beta=operation.beta + given_back)
         scale = network.scales[index + 1] = _scale(network, operation, value, steps, calibration)
-        if steps and scale < min(steps):
+        if steps and scale < min(steps) and index + 1 not in added_late:
             operation = replace(operation, beta=operation.beta - scale / 2)
             floored[index + 1] = sym8(value - scale / 2, scale)
             network.lost[index + 1] = _lost(value, floored[index + 1], scale)

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import nn
 
 from golden_model.errors import UserError
 from golden_model.fixed import UQ
@@ -20,12 +22,14 @@ from golden_model.scale_array.combine import combine
 from golden_model.scale_array.image import from_image, to_image
 from golden_model.scale_array.model import encode, scale_array
 from integration.mapping.array_rtl import ArrayBench, loads
-from integration.mapping.operations import Layer
+from integration.mapping.operations import Layer, SumPool
 from integration.mapping.sliced import SlicedNetwork, Work, sym8
 from integration.mapping.slicing import convert_sliced
 from integration.studies.export_arrays import export_arrays
 from integration.studies.reproduce.hcim import Census, reproduce
 from integration.studies.sliced import Loaded, load
+from integration.zoo.sliced import Sums, slice_network
+from integration.zoo.sliced_training import calibrate
 from sim.digital import FloatUnit, NmpuUnit
 from sim.presets import HCIM_A, HCIM_B
 from synth.verilog import elaborate
@@ -93,16 +97,20 @@ def test_codes_in_between_do_not_round_twice(loaded: Loaded) -> None:
     codes: dict[str, Work] = {}
     network.run(images, watch=lambda work: real.update({work.arrays.name: work}))
     network.run(images, "float", watch=lambda work: codes.update({work.arrays.name: work}))
+    checked = 0
     for index, operation in enumerate(network.graph.operations):
         if not isinstance(operation, Layer) or operation.name not in real:
             continue
         makers = [each for each in network.graph.operations[:index] if isinstance(each, Layer)]
         if len(makers) > 2 or any(each.residual is not None for each in makers):
             break
+        if operation.source not in network.lost:
+            continue  # resnet9s adds behind its ReLUs: half up
         assert network.scales[operation.source] < network.arrays[operation.name].input_step
+        checked += 1
         differing = (real[operation.name].codes != codes[operation.name].codes).float().mean()
         assert differing < 1e-5  # float32 in another order; half up twice: every thirtieth
-    assert index > 2
+    assert checked
 
 
 @pytest.mark.parametrize("bits", [1, 2, 3, 4])
@@ -117,20 +125,52 @@ def test_rounded_down_then_half_up_is_half_up(bits: int) -> None:
     assert float((twice > half_up).float().mean()) == 0.5 / (1 << bits) and not (twice < half_up).any()
 
 
-def test_what_rounding_down_takes_is_given_back(network: SlicedNetwork, loaded: Loaded) -> None:
-    """The 8-bit value that a residual or an average reads is right on average, channel by channel, on other images."""
-    assert network.lost
-    for value, lost in network.lost.items():
-        assert lost.shape[1:] == (1, 1)
-        assert bool((lost >= 0).all()) and bool((lost <= network.scales[value]).all())
-    values: dict[int, torch.Tensor] = {0: loaded.images(0, 200)}
-    for index in range(len(network.graph.operations)):
-        values[index + 1] = network.step(index, values)
-        if index + 1 in network.lost:
+class Blocks(nn.Module):
+    """Two residual blocks, their ReLU in front of the add or behind it; the second adds what a pooling moved."""
+
+    def __init__(self, before: bool) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(1 if i == 0 else 8, 8, 3, padding=1, bias=False) for i in range(6))
+        self.norms = nn.ModuleList(nn.BatchNorm2d(8) for _ in range(6))
+        self.linear = nn.Linear(8, 10)
+        self.before = before
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.relu(self.norms[0](self.convs[0](x)))
+        for i in (1, 3):
+            y = self.norms[i + 1](self.convs[i + 1](F.relu(self.norms[i](self.convs[i](x)))))
+            x = F.relu(y) + x if self.before else F.relu(y + x)
+            x = F.max_pool2d(x, 2)
+        x = F.relu(self.norms[5](self.convs[5](x)))
+        logits: torch.Tensor = self.linear(x.mean((2, 3)))
+        return logits
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_what_rounding_down_takes_is_given_back(before: bool) -> None:
+    """8-bit values that residuals and averages read are right on average, channel by channel, on other images."""
+    torch.manual_seed(1)
+    model, seen = slice_network(Blocks(before), HCIM_A), torch.randn(64, 1, 16, 16)  # no two values alike
+    for sums in (Sums.INTEGER, Sums.COMPARATOR):
+        calibrate(model, seen, sums)
+    network = convert_sliced(model, HCIM_A, seen, units=[FloatUnit()])
+    assert network.lost or before
+    images, checked = torch.randn(64, 1, 16, 16), 0
+    values = {"real": {0: images}, "codes": {0: images}, "read": {0: images}}
+    for index, operation in enumerate(network.graph.operations):
+        layer = isinstance(operation, Layer | SumPool)
+        # one rounding at a time: a layer's real value is that of what it reads, a move's that of what it moves
+        real = network.step(index, values["read" if layer else "real"])
+        codes = read = network.step(index, values["codes"], "float")
+        if index + 1 in network.scales:
             scale = network.scales[index + 1]
-            codes = sym8(values[index + 1] - scale / 2, scale)
-            error = (codes * scale + network.lost[index + 1] - values[index + 1]).mean((0, 2, 3)) / scale
-            assert error.abs().max() < 0.1 and abs(float(error.mean())) < 0.02
+            read = codes * scale + network.lost.get(index + 1, 0.0)
+            bias = (read - real).mean((0, 2, 3)) / scale
+            assert bias.abs().max() < 0.25 and bias.mean().abs() < 0.05  # totals are integers: no even spread
+            checked += 1
+        for name, value in (("real", real), ("codes", codes), ("read", read)):
+            values[name][index + 1] = value
+    assert checked == 8 and len(network.lost) == (2 if before else 7)
 
 
 def test_batches_change_nothing(network: SlicedNetwork, loaded: Loaded) -> None:

@@ -160,7 +160,7 @@ def restore(path: Path) -> tuple[nn.Module, checkpoint.Card]:
     Errors: UserError as in `checkpoint.restore`.
     """
     card = checkpoint.read_card(path)
-    if card is None or "preset" not in card.recipe:
+    if card is None or "sums" not in card.recipe:  # not for a bit-sliced tile
         return checkpoint.restore(path)
     tile = sliced_preset(card.recipe["preset"])
     tile = replace(tile, readout=replace(tile.readout, ternary=card.recipe["ternary"]))

@@ -162,9 +162,11 @@ def test_every_shipped_checkpoint_loads_and_says_what_it_is() -> None:
     for path in found:
         model, known = restore(path)
         name = f"{known.network}_{known.dataset}"
-        if "preset" in known.recipe:  # trained on bit-sliced tiles
+        if "preset" in known.recipe:  # trained on a tile
+            name += f"_{known.recipe['preset']}"
+        if "sums" in known.recipe:  # a bit-sliced one
             kind = "ternary" if known.recipe["ternary"] else "binary"
-            name += f"_{known.recipe['preset']}_{'integer' if known.recipe['sums'] == 'integer' else kind}"
+            name += f"_{'integer' if known.recipe['sums'] == 'integer' else kind}"
         assert path.stem == name
         assert networks.parameters(model) == known.parameters
         assert len(known.curve) == known.epochs and not known.recipe["quick"]

@@ -130,7 +130,7 @@ def train(
                 "--noise: for float trainings; a bit-sliced tile has its own, leave out --preset or --noise"
             )
         if weight_decay is not None:
-            raise UserError("--weight-decay: for float trainings; Adam has none here, leave out --preset or it")
+            raise UserError("--weight-decay: for float trainings; Adam has none here, leave it out")
         if peak_lr is not None:
             shared["rate"] = peak_lr
         if start is None:

@@ -13,7 +13,7 @@ first convolution, linear layers and average pooling are float, whatever the uni
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from golden_model.errors import UserError
-from golden_model.fixed import SYM8
+from golden_model.fixed import SYM8, Rounding
 from golden_model.fp16_unit import Fp16Config
 from golden_model.nmpu_config import Input
 from golden_model.nmpu_config import Layer as UnitLayer
@@ -116,6 +116,8 @@ class SlicedNetwork:
     """Real value of one LSB of each 8-bit value; those that stay real have none."""
     lost: dict[int, Tensor] = field(default_factory=dict)
     """What rounding down takes from a value on average, (channels, 1, 1), for values that an encoder rounds again."""
+    again: set[str] = field(default_factory=set)
+    """The layers that make such values."""
     measured: dict[str, MeasuredLayer] = field(default_factory=dict)
     units: dict[str, Digital] = field(default_factory=dict)
     prepared: dict[str, dict[str, UnitParameters]] = field(default_factory=dict)
@@ -134,7 +136,17 @@ class SlicedNetwork:
                 f"{self.tile.name}, whose totals are codes of {wanted} bits"
             )
         self.units[unit.name] = unit
-        self.prepared[unit.name] = {name: parameters(layer, unit) for name, layer in self.measured.items()}
+        self.prepared[unit.name] = {
+            name: parameters(self._rounding_down(layer, unit), unit) for name, layer in self.measured.items()
+        }
+
+    def _rounding_down(self, measured: MeasuredLayer, unit: Digital) -> MeasuredLayer:
+        """Return a layer of which a unit leaves codes rounded down, where an encoder rounds them again."""
+        floors = isinstance(unit, NmpuUnit) and unit.config.rounding is Rounding.FLOOR
+        if floors or measured.layer.name not in self.again:
+            return measured
+        layer = replace(measured.layer, beta=measured.layer.beta - measured.output_scale / 2)
+        return replace(measured, layer=layer)
 
     def clips(self, unit: str) -> Clips:
         """Return the parameters that a unit's formats could not hold, over all layers."""

@@ -153,7 +153,7 @@ def _measure(network: SlicedNetwork, images: Tensor) -> None:
             operation = replace(operation, beta=operation.beta + given_back)
         scale = network.scales[index + 1] = _scale(network, operation, value, steps, calibration)
         if steps and scale < min(steps) and index + 1 not in added_late:
-            operation = replace(operation, beta=operation.beta - scale / 2)
+            network.again.add(operation.name)
             floored[index + 1] = sym8(value - scale / 2, scale)
             network.lost[index + 1] = _lost(value, floored[index + 1], scale)
         if keep:
@@ -174,8 +174,10 @@ def _measure(network: SlicedNetwork, images: Tensor) -> None:
 
 
 def _lost(value: Tensor, codes: Tensor, scale: float) -> Tensor:
-    """Return what rounding down takes from a value on average, (channels, 1, 1)."""
-    return (value - codes * scale).mean((0, 2, 3))[:, None, None]
+    """Return what rounding down takes on average of codes that do not saturate: (channels, 1, 1), or flat values."""
+    axes, held = (0, *range(2, value.ndim)), codes < SYM8.range.hi
+    lost = torch.where(held, value - codes * scale, 0.0).sum(axes) / held.sum(axes).clip(1)
+    return lost.reshape(-1, *[1] * (value.ndim - 2))
 
 
 def _scale(network: SlicedNetwork, layer: Layer, value: Tensor, steps: set[float], calibration: Calibration) -> float:

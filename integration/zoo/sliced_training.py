@@ -60,7 +60,7 @@ class SlicedRecipe(Settings):
 
     def __post_init__(self) -> None:
         Settings.__post_init__(self)
-        rates = {name: (1e-8, 1.0) for name in ("rate", "scale_rate", "step_rate")}
+        rates = {"rate": (1e-8, 0.2), "scale_rate": (1e-8, 1.0), "step_rate": (1e-8, 1.0)}
         limits = {
             "warm_up": (0, 100_000),
             "distillation": (0.0, 1.0),
@@ -132,7 +132,8 @@ class _SlicedRun(Run):
         norms = [module for module in self.model.modules() if isinstance(module, NORMS)]
         steps = track(range(count), "batch norms", console=console, transient=True)
         self.model.train()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bf16):
+        with torch.random.fork_rng(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bf16):
+            torch.manual_seed(self.generator.initial_seed())  # a user's dropout draws from it
             estimate(self.model, norms, (self.batch(self.order[i * batch : (i + 1) * batch]) for i in steps))
         self.model.eval()
         self._begin()  # as if nothing had been drawn
@@ -319,7 +320,9 @@ def _train(
     if same or going_on:
         set_sums(model, sums)
     else:
-        calibrate(model, training.normalised(0, NORM_IMAGES), sums)
+        with torch.random.fork_rng():
+            torch.manual_seed(recipe.seed)  # a user's dropout draws from it
+            calibrate(model, training.normalised(0, NORM_IMAGES), sums)
         if len(held_out):
             console.print(f"calibrated: {accuracy(model, held_out):.2f} % on {len(held_out)} images held out")
     for layer in sliced_layers(model):

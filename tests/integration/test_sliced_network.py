@@ -16,13 +16,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from golden_model.errors import UserError
-from golden_model.fixed import UQ
+from golden_model.fixed import UQ, Rounding
 from golden_model.nmpu_config import NmpuConfig
 from golden_model.scale_array.combine import combine
 from golden_model.scale_array.image import from_image, to_image
 from golden_model.scale_array.model import encode, scale_array
 from integration.mapping.array_rtl import ArrayBench, loads
-from integration.mapping.operations import Layer, SumPool
+from integration.mapping.operations import Flatten, Layer, SumPool
 from integration.mapping.sliced import SlicedNetwork, Work, sym8
 from integration.mapping.slicing import convert_sliced
 from integration.studies.export_arrays import export_arrays
@@ -83,10 +83,10 @@ def test_units_behind_lose_little(network: SlicedNetwork, loaded: Loaded) -> Non
     base = float((network.run(images).argmax(1) == labels).float().mean())
     for unit in ("FP16", "NMPU"):
         assert network.clips(unit).scales == network.clips(unit).offsets == 0
-        assert float((network.run(images, unit).argmax(1) == labels).float().mean()) > base - 0.03
+        assert float((network.run(images, unit).argmax(1) == labels).float().mean()) > base - 0.02
     poor = network.nmpu(scale=UQ(1, 1), guard=1)
     network.add(NmpuUnit(config=poor.config, name="poor"))  # the negative control
-    assert float((network.run(images, "poor").argmax(1) == labels).float().mean()) < base - 0.02
+    assert float((network.run(images, "poor").argmax(1) == labels).float().mean()) < base - 0.03
 
 
 def test_codes_in_between_do_not_round_twice(loaded: Loaded) -> None:
@@ -113,6 +113,17 @@ def test_codes_in_between_do_not_round_twice(loaded: Loaded) -> None:
     assert checked
 
 
+def test_a_unit_that_floors_rounds_down_by_itself(network: SlicedNetwork) -> None:
+    """Half an LSB, one code of SQ(7,1), more in the offset of layers whose codes an encoder rounds again."""
+    config = network.nmpu(rounding=Rounding.FLOOR).config
+    network.add(NmpuUnit(config=config, name="floors"))
+    half_up, floors = network.prepared["NMPU"], network.prepared["floors"]
+    assert network.again & half_up.keys() and half_up.keys() - network.again
+    for name in half_up:
+        more = floors[name].tiles[0]["offset"] - half_up[name].tiles[0]["offset"]
+        assert more.unique().tolist() == [int(name in network.again)]
+
+
 @pytest.mark.parametrize("bits", [1, 2, 3, 4])
 def test_rounded_down_then_half_up_is_half_up(bits: int) -> None:
     """Every value in steps of 1/8 of a code's LSB; twice half up is too high for one in 2^(bits + 1)."""
@@ -128,12 +139,12 @@ def test_rounded_down_then_half_up_is_half_up(bits: int) -> None:
 class Blocks(nn.Module):
     """Two residual blocks, their ReLU in front of the add or behind it; the second adds what a pooling moved."""
 
-    def __init__(self, before: bool) -> None:
+    def __init__(self, before: bool, flat: bool = False) -> None:
         super().__init__()
         self.convs = nn.ModuleList(nn.Conv2d(1 if i == 0 else 8, 8, 3, padding=1, bias=False) for i in range(6))
         self.norms = nn.ModuleList(nn.BatchNorm2d(8) for _ in range(6))
-        self.linear = nn.Linear(8, 10)
-        self.before = before
+        self.linear = nn.Linear(128 if flat else 8, 10)
+        self.before, self.flat = before, flat
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = F.relu(self.norms[0](self.convs[0](x)))
@@ -141,8 +152,10 @@ class Blocks(nn.Module):
             y = self.norms[i + 1](self.convs[i + 1](F.relu(self.norms[i](self.convs[i](x)))))
             x = F.relu(y) + x if self.before else F.relu(y + x)
             x = F.max_pool2d(x, 2)
-        x = F.relu(self.norms[5](self.convs[5](x)))
-        logits: torch.Tensor = self.linear(x.mean((2, 3)))
+        y = F.relu(self.norms[5](self.convs[5](x)))
+        if self.flat:  # what a sliced layer reads as well
+            return self.linear(torch.flatten(x, 1))  # type: ignore[no-any-return]
+        logits: torch.Tensor = self.linear(y.mean((2, 3)))
         return logits
 
 
@@ -171,6 +184,17 @@ def test_what_rounding_down_takes_is_given_back(before: bool) -> None:
         for name, value in (("real", real), ("codes", codes), ("read", read)):
             values[name][index + 1] = value
     assert checked == 8 and len(network.lost) == (2 if before else 7)
+
+
+def test_a_value_that_is_flattened_gets_back_what_it_lost() -> None:
+    torch.manual_seed(1)
+    model, seen = slice_network(Blocks(False, flat=True), HCIM_A), torch.randn(64, 1, 16, 16)
+    for sums in (Sums.INTEGER, Sums.COMPARATOR):
+        calibrate(model, seen, sums)
+    network = convert_sliced(model, HCIM_A, seen, units=[FloatUnit()])
+    flat = next(index + 1 for index, each in enumerate(network.graph.operations) if isinstance(each, Flatten))
+    assert network.lost[flat].shape == (128,) and bool((network.lost[flat] > 0).all())
+    assert (network.run(seen, "float") - network.run(seen)).abs().max() < 1
 
 
 def test_batches_change_nothing(network: SlicedNetwork, loaded: Loaded) -> None:

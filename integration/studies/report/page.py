@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from integration.studies.report.plots import default_plots, draw
-from integration.studies.report.table import Comparison, Table, cells, front_table, tabulate, text
+from integration.studies.report.table import Comparison, Table, cells, front_table, shared, tabulate, text
 from integration.studies.sweep.store import Results
 from integration.studies.sweep.study import Plot
 
@@ -31,6 +31,7 @@ def build(results: Results, comparison: Comparison | None = None) -> str:
         header=results.header,
         title=results.header["title"] or results.header["study"],
         whole=_shown(table),
+        shared=shared(table),
         dot=Markup(".<wbr>"),  # a field's name may break behind its dots
         note=table.task.note,
         plots=[(_caption(plot, table), svg, _shown(front_table(plot, table))) for plot, svg in drawn if svg],

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ class Table:
     task: Task
     keys: tuple[str, ...]
     """The fields that vary, the seed left out."""
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    """The study's fields that are the same in all lines, of which there are several."""
     measures: tuple[Measure, ...]
     lines: tuple[Line, ...]
 
@@ -51,8 +53,16 @@ def tabulate(results: Results) -> Table:
     task = find(results.header["task"])
     lines = task.summary(results.rows, task.measures)
     keys = [key for key in results.header["keys"] if key != SEED and any(key in line.setting for line in lines)]
+    first = lines[0].setting if len(lines) > 1 else {}
+    fixed = {k: first[k] for k in keys if k in first and all(line.setting.get(k) == first[k] for line in lines)}
+    keys = [key for key in keys if key not in fixed]
     measures = [m for m in task.measures if any(m.name in line.estimates for line in lines)]
-    return Table(task=task, keys=tuple(keys), measures=tuple(measures), lines=tuple(lines))
+    return Table(task=task, keys=tuple(keys), fixed=fixed, measures=tuple(measures), lines=tuple(lines))
+
+
+def shared(table: Table) -> str:
+    """Return what all lines share as a sentence, empty where there is nothing."""
+    return f"All lines: {', '.join(f'{k} {text(v)}' for k, v in table.fixed.items())}." if table.fixed else ""
 
 
 def text(value: Any) -> str:
@@ -140,8 +150,8 @@ def print_results(results: Results, folder: Path, console: Console) -> None:
         if best is not None:
             x, y = (measure.title for measure in best.measures)
             _print_table(f"Pareto front: {y} over {x}", best, console)
-    if table.task.note:
-        console.print(table.task.note, style="dim", highlight=False, soft_wrap=True)
+    for remark in filter(None, (shared(table), table.task.note)):
+        console.print(remark, style="dim", highlight=False, soft_wrap=True)
     _print_failures(results, console)
     count, total = len(results.rows), results.header["points"]
     made = f"{folder / 'results.jsonl'}, {folder / 'report.html'}"

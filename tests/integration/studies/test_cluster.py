@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -152,6 +153,15 @@ def test_no_scheduler(tmp_path: Path, address: str, why: str) -> None:
     assert told.returncode == 2 and told.stderr.count("\n") == 1, told.stderr
     assert re.match(f"nmpu: no Dask scheduler answers at {address} .*{why}", told.stderr), told.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["s.toml"]
+
+
+def test_something_else_that_listens_and_says_nothing(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        begun = time.monotonic()
+        with pytest.raises(UserError, match=r"no Dask scheduler answers at .* within 0.5 s; .*TimeoutError"):
+            sweep(study(), tmp_path / "out", executor=Cluster(address=address, patience=0.5))
+        assert time.monotonic() - begun < 10
 
 
 def test_no_workers(tmp_path: Path) -> None:

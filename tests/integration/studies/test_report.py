@@ -11,7 +11,7 @@ from rich.console import Console
 
 from integration.studies.report.page import build
 from integration.studies.report.plots import default_plots, draw
-from integration.studies.report.table import cell, document, front, front_table, print_results, tabulate
+from integration.studies.report.table import cell, document, front, front_table, print_results, shared, tabulate
 from integration.studies.sweep.engine import sweep
 from integration.studies.sweep.store import Results, read_results
 from integration.studies.sweep.study import Plot, parse
@@ -50,7 +50,8 @@ def results(folder: Path) -> Results:
 def test_estimates_by_hand(results: Results) -> None:
     """Seeds 0, 1, 2 add 0, 0.2 and 0.4 to an area of width * 1."""
     table = tabulate(results)
-    assert len(table.lines) == 6 and table.keys == ("label", "shape.width", "fail")
+    assert len(table.lines) == 6 and table.keys == ("label", "shape.width")
+    assert table.fixed == {"fail": False} and shared(table) == "All lines: fail false."
     line = next(line for line in table.lines if line.setting["shape.width"] == 4)
     assert line.estimates["area"].mean == pytest.approx(4.2)
     assert line.estimates["area"].error == pytest.approx(0.2 / 3**0.5)

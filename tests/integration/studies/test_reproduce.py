@@ -41,7 +41,7 @@ def test_the_quick_form_has_not_drifted(tmp_path: Path) -> None:
     nmpu reproduce nmpu --quick -o DIR, then copy results.jsonl and runs.jsonl to docs/results/nmpu-quick.
     """
     old, new = by_setting(read_results(COMMITTED / "nmpu-quick")), by_setting(sweep(NMPU.read(quick=True), tmp_path))
-    assert old.keys() == new.keys() and len(old) == 9
+    assert old.keys() == new.keys() and len(old) == 11
     assert {key: drifted(old[key], new[key]) for key in old} == {key: [] for key in old}
     comparison = NMPU.compare(read_results(tmp_path))
     assert all(theirs == "" for _, theirs, ours, _ in comparison.rows if ours != "not run")
@@ -51,14 +51,15 @@ def test_the_full_form_is_that_of_this_study() -> None:
     """The committed file answers the shipped study, all of it, and its page can be built; its bits: the slow test."""
     results = read_results(COMMITTED / "nmpu")
     assert results.header["text"] == NMPU.read().text and not results.failures
-    assert len(results.rows) == results.header["points"] == 21
+    assert len(results.rows) == results.header["points"] == 90
     task = find_task("accuracy")
     points = expand(NMPU.read(), task, code_of("accuracy"))
     assert {json.dumps(p.setting, sort_keys=True) for p in points} == by_setting(results).keys()
     rows = {what: (theirs, ours, remark) for what, theirs, ours, remark in NMPU.compare(results).rows}
-    theirs, _, remark = rows["drop of the NMPU against FP16, points"]
+    assert not any(ours in ("", "failed") for _, ours, _ in rows.values())
+    theirs, _, remark = rows["ResNet9, CIFAR-10: its drop against FP16, points"]
     assert theirs == "0.12" and "bound 0.12" in remark
-    assert rows["drop with UQ(1,3) scales, the negative control"][2].startswith("hurts")
+    assert rows["ResNet9, CIFAR-10: drop with UQ(1,3) scales, the negative control"][2].startswith("hurts")
     assert rows["ResNet32 on CIFAR-100: accuracy with the NMPU; drop"][:2] == ("65.06; 0.40", "not run")
 
 
@@ -68,9 +69,17 @@ def test_the_full_form_is_that_of_this_study() -> None:
 def test_the_full_form_has_not_drifted(tmp_path: Path) -> None:
     """Seed 0 with the NMPU, 10,000 images, against the committed file."""
     old = by_setting(read_results(COMMITTED / "nmpu"))
-    text = NMPU.read().text.partition("[[list]]")[0].replace("seeds = 5", "seeds = 1")
-    text += '[[list]]\ndigital = "nmpu"\nnmpu.scale = "UQ(1,7)"\n'
+    text = """
+        seeds = 1
+        [[list]]
+        preset = "hermes"
+        network = "resnet9s"
+        dataset = "cifar10"
+        checkpoint = "resnet9s_cifar10_hermes"
+        digital = "nmpu"
+    """
     (row,) = sweep(parse(text, "one seed", name="s"), tmp_path).rows
+    del row.setting["preset"]
     assert drifted(old[json.dumps(row.setting, sort_keys=True)], row) == []
 
 
@@ -82,6 +91,10 @@ def test_verdicts_by_hand() -> None:
     control = Figure(what="", setting={}, measure="drop", above=1.0)
     assert verdict(control, Estimate(mean=3.0, error=0.5)) == "hurts: less 1.64 SE 2.18"
     assert verdict(control, Estimate(mean=1.5, error=0.5)).startswith("does not hurt")
+    level = Figure(what="", setting={}, measure="accuracy", least=86.77)
+    assert verdict(level, Estimate(mean=87.0, error=0.1)) == "holds: less 1.64 SE 86.84, at least 86.77"
+    assert verdict(level, Estimate(mean=86.9, error=0.1)).startswith("does not hold")
+    assert level.under("net").what == "net: " and level.under("net").least == 86.77
 
 
 def test_an_unknown_paper() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -278,6 +279,22 @@ def test_batch_norms_settle_at_the_end(tmp_path: Path, start: Path, monkeypatch:
     assert (tmp_path / "d.state.pt").exists() and not (tmp_path / "d.npz").exists()
     again = short(tmp_path / "d.npz", integer.path, Sums.COMPARATOR, epochs=1, crop=0)
     assert again.path.read_bytes() == made.path.read_bytes() and again.card == made.card
+
+
+@pytest.mark.whole
+def test_what_a_users_layers_draw_is_seeded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dropout, in the calibration, the training and the settling, whatever torch's own generator drew before."""
+    text = Path("sliced_tiny_network.py").read_text()
+    Path("sliced_dropping_network.py").write_text(text.replace("nn.ReLU(),", "nn.ReLU(), nn.Dropout(0.3),", 1))
+    monkeypatch.setattr(sys.modules[__name__], "NET", "sliced_dropping_network:net")
+    path = tmp_path / "start.npz"
+    checkpoint.save_state(path, networks.build(NET, classes=10, in_channels=1).state_dict())
+    integer = short(tmp_path / "i.npz", path, Sums.INTEGER, epochs=1)
+    made = []
+    for i in range(2):
+        torch.manual_seed(i)
+        made.append(short(tmp_path / f"{i}.npz", integer.path, Sums.COMPARATOR, epochs=1).path.read_bytes())
+    assert made[0] == made[1]
 
 
 @pytest.mark.whole

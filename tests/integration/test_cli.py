@@ -243,7 +243,7 @@ def test_comparators_with_offsets_are_drawn_for_every_seed() -> None:
         "--preset",
         "hcim_a",
         "--set",
-        "readout.offset_sigma=12",
+        "readout.offset_sigma=3",
         "--digital",
         "float",
         "--digital",

@@ -153,9 +153,8 @@ class Blocks(nn.Module):
             x = F.relu(y) + x if self.before else F.relu(y + x)
             x = F.max_pool2d(x, 2)
         y = F.relu(self.norms[5](self.convs[5](x)))
-        if self.flat:  # what a sliced layer reads as well
-            return self.linear(torch.flatten(x, 1))  # type: ignore[no-any-return]
-        logits: torch.Tensor = self.linear(y.mean((2, 3)))
+        read = torch.flatten(x, 1) if self.flat else y.mean((2, 3))  # flat: what a sliced layer reads as well
+        logits: torch.Tensor = self.linear(read)
         return logits
 
 

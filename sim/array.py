@@ -6,6 +6,7 @@ Conductances as read lie on a 9-bit grid and inputs are integers, so every float
 
 from __future__ import annotations
 
+import functools
 import itertools
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,9 @@ from torch import Tensor, nn
 
 from golden_model.errors import UserError
 from golden_model.nmpu_config import Input
+from sim import int8
 from sim.devices import HERMES_PAIR, Device, Floats
+from sim.kernels import any_rows, fuse
 from sim.wires import IdealWires
 
 GRID = 511
@@ -138,7 +141,7 @@ class Crossbar:
         return codes, (sigma / step) ** 2, np.where(largest > 0, largest, 0.0) * step / self.device.g_max
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Tiles:
     """One layer on its row tiles: what computes the currents.
 
@@ -156,6 +159,8 @@ class Tiles:
     output: Input
     weights: list[Tensor] = field(default_factory=list)
     variances: list[Tensor] = field(default_factory=list)
+    programmed: bool = False
+    """Whether weights are conductance steps and inputs codes of 7 bits: `sim.int8` may compute then."""
 
     @property
     def largest_rows(self) -> int:
@@ -163,14 +168,42 @@ class Tiles:
         doubled = self.signed and self.output is Input.COUNTS
         return max(weight[0].numel() for weight in self.weights) // (2 if doubled else 1)
 
-    def _parts(self, x: Tensor) -> list[tuple[Tensor, Geometry]]:
-        """Return each tile's input with the convolution to run on it."""
+    def _geometries(self) -> list[Geometry]:
+        """Return the convolution to run on each tile's input."""
+        g = self.geometry
+        if self.unfold:
+            return [Geometry()] * len(self.rows)
+        if not self._cut_kernels:
+            return [g] * len(self.rows)
+        return [
+            Geometry(kernel=(high - low, g.kernel[1]), stride=g.stride, padding=(0, g.padding[1]), dilation=g.dilation)
+            for low, high in (tile.kernel_rows for tile in self.rows)
+        ]
+
+    @property
+    def _cut_kernels(self) -> bool:
+        return any(tile.kernel_rows != (0, self.geometry.kernel[0]) for tile in self.rows)
+
+    @functools.cached_property
+    def _kernels(self) -> list[tuple[int8.Convolution, int8.Convolution | None]]:
+        """The tiles' weights and variances for `sim.int8`; none where float32 computes."""
+        if not self.programmed or (self.signed and self.output is Input.CODE) or not int8.stands():
+            return []
+
+        def packed(weights: list[Tensor]) -> list[int8.Convolution]:
+            shapes = zip(weights, self._geometries(), strict=True)
+            return [int8.Convolution(weight, g.stride, g.padding, g.dilation) for weight, g in shapes]
+
+        variances = packed(self.variances) if self.variances else [None] * len(self.rows)
+        return list(zip(packed(self.weights), variances, strict=True))
+
+    def _parts(self, x: Tensor) -> list[Tensor]:
+        """Return each tile's input."""
         g = self.geometry
         if self.unfold:
             height, width = g.output_size(x.shape[2], x.shape[3])
             x = F.unfold(x, g.kernel, g.dilation, g.padding, g.stride).view(x.shape[0], -1, height, width)
-            g = Geometry()
-        elif any(tile.kernel_rows != (0, g.kernel[0]) for tile in self.rows):
+        elif self._cut_kernels:
             height = g.output_size(x.shape[2], x.shape[3])[0]
             x = F.pad(x, (0, 0, g.padding[0], g.padding[0])).contiguous(memory_format=torch.channels_last)
             parts = []
@@ -178,31 +211,58 @@ class Tiles:
                 low, high = tile.kernel_rows
                 start = low * g.dilation[0]
                 stop = start + (height - 1) * g.stride[0] + (high - low - 1) * g.dilation[0] + 1
-                own = Geometry(
-                    kernel=(high - low, g.kernel[1]), stride=g.stride, padding=(0, g.padding[1]), dilation=g.dilation
-                )
-                parts.append((x[:, slice(*tile.channels), start:stop], own))
+                parts.append(x[:, slice(*tile.channels), start:stop])
             return parts
-        return [(x if len(self.rows) == 1 else x[:, slice(*tile.channels)], g) for tile in self.rows]
+        return [x if len(self.rows) == 1 else x[:, slice(*tile.channels)] for tile in self.rows]
 
-    def currents(self, x: Tensor, *, noise: bool) -> tuple[list[Tensor], list[Tensor]]:
+    def currents(self, x: Tensor, *, noise: bool, compiled: bool = False) -> tuple[list[Tensor], list[Tensor]]:
         """Return the currents of each tile and, with `noise`, the variance of their read noise.
 
         `x`: input codes (images, channels, height, width), float32, channels last. Each result is (images * height *
-        width, lines): currents in conductance steps times input LSB, variances in units of `variance_step`.
+        width, lines): currents in conductance steps times input LSB, variances in units of `variance_step`. `compiled`
+        changes no bit.
         """
-        split = self.signed and self.output is Input.COUNTS
+        lines = Lines(split=self.signed and self.output is Input.COUNTS, squared=noise, spread=bool(self._kernels))
         currents, variances = [], []
-        for index, (part, g) in enumerate(self._parts(x)):
-            lines = torch.cat([part.clip(0, None), (-part).clip(0, None)], 1) if split else part
-            currents.append(_convolve(lines, self.weights[index], g))
-            if noise:
-                squares = torch.round(lines * lines / 127.0)
-                variances.append(_convolve(squares, self.variances[index], g))
+        for index, (part, g) in enumerate(zip(self._parts(x), self._geometries(), strict=True)):
+            run: Any = lines
+            if compiled and lines != Lines():
+                any_rows(part)
+                run = fuse(lines, (lines, part.shape[1:], part.stride()))
+            codes, *squares = run(part)
+            if self._kernels:
+                weight, variance = self._kernels[index]
+                currents.append(_lines_last(weight(codes)))
+                if variance is not None:
+                    variances += [_lines_last(variance(s)) for s in squares]
+            else:
+                currents.append(_convolve(codes, self.weights[index], g))
+                variances += [_convolve(s, self.variances[index], g) for s in squares]
         return currents, variances
 
 
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """What the input lines of an array carry for codes (images, channels, height, width), float32."""
+
+    split: bool = False
+    """Whether positive and negative parts lie side by side."""
+    squared: bool = False
+    """Whether round(x**2 / 127) follows, what read noise is summed from."""
+    spread: bool = False
+    """Whether both are laid out for `sim.int8`."""
+
+    def __call__(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return the codes, and their squares where wanted."""
+        codes = torch.cat([x.clip(0, None), (-x).clip(0, None)], 1) if self.split else x
+        values = (codes, torch.round(codes * codes / 127.0)) if self.squared else (codes,)
+        return int8.spread(*values) if self.spread else values
+
+
 def _convolve(x: Tensor, weight: Tensor, g: Geometry) -> Tensor:
-    """Return a convolution with the lines last: (images * height * width, lines)."""
-    y = F.conv2d(x, weight, None, g.stride, g.padding, g.dilation)
-    return y.permute(0, 2, 3, 1).reshape(-1, weight.shape[0])
+    return _lines_last(F.conv2d(x, weight, None, g.stride, g.padding, g.dilation))
+
+
+def _lines_last(y: Tensor) -> Tensor:
+    """Return (images, lines, height, width) as (images * height * width, lines)."""
+    return y.permute(0, 2, 3, 1).reshape(-1, y.shape[1])

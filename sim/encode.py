@@ -17,9 +17,9 @@ PERCENTILE = 99.99
 
 def percentile_scale(magnitudes: Tensor, percentile: float) -> float:
     """Return the percentile of |values| (an order statistic, so exact in any order); 1 where all are 0."""
-    flat = magnitudes.abs().flatten()
-    rank = min(max(int(np.ceil(flat.numel() * percentile / 100)), 1), flat.numel())
-    return float(flat.kthvalue(rank).values) or 1.0
+    flat = magnitudes.abs().flatten().cpu().numpy()
+    rank = min(max(int(np.ceil(len(flat) * percentile / 100)), 1), len(flat))
+    return float(np.partition(flat, rank - 1)[rank - 1]) or 1.0  # many times faster than torch's kthvalue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

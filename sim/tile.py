@@ -138,9 +138,9 @@ class ProgrammedLayer:
             keys = noise.mix(noise.column_keys(self.columns) ^ key)
             self.converters.append((gain, offset, spread, keys))
 
-    def currents(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    def currents(self, x: Tensor, *, compiled: bool = False) -> tuple[list[Tensor], list[Tensor]]:
         """Return the tiles' currents and variances for input codes (see `Tiles.currents`)."""
-        return self.tiles.currents(x, noise=self.tile.array.read_noise)
+        return self.tiles.currents(x, noise=self.tile.array.read_noise, compiled=compiled)
 
     def read(self, x: Tensor, row_keys: Tensor | None) -> list[Reading]:
         """Return the converters' read-outs of every tile, unfused: for calibration and inspection."""
@@ -166,7 +166,7 @@ class ProgrammedLayer:
         `flags` also where codes saturated.
         """
         height, width = self.tiles.geometry.output_size(x.shape[2], x.shape[3])
-        currents, variances = self.currents(x)
+        currents, variances = self.currents(x, compiled=compiled)
         operand = None if residual is None else residual.permute(0, 2, 3, 1).reshape(-1, self.columns)
         run: Any = Epilogue(self.tile.readout, unit, layer, logits, flags)
         if compiled and unit.fuses:
@@ -217,7 +217,9 @@ def program(tile: Tile, weights: Floats, geometry: Geometry, *, signed: bool, se
             stacked = np.concatenate([positive, negative])
         return torch.from_numpy(stacked.astype(np.float32)).contiguous(memory_format=torch.channels_last)
 
-    tiles = Tiles(geometry=geometry, rows=rows, unfold=unfold, signed=signed, output=tile.readout.output)
+    tiles = Tiles(
+        geometry=geometry, rows=rows, unfold=unfold, signed=signed, output=tile.readout.output, programmed=True
+    )
     for codes, variances, _ in programmed:
         tiles.weights.append(kernel(codes[0], codes[1], -1))
         if crossbar.read_noise:

@@ -1,8 +1,9 @@
 """binary16 arithmetic on torch tensors, bit for bit `golden_model.float16`: the kernels of the FP16 unit.
 
 Halves travel as float32 tensors that hold binary16 values, because a float32 register is what the processor computes
-in; `to_half` packs them. The fused multiply-add is: float32 product (exact: 22 bits), error-free sum (TwoSum), rounding
-to odd, one rounding to binary16. Two roundings, as in torch's float64 -> half or `addcmul`, go wrong near ties.
+in; `to_half` packs them. The fused multiply-add is: float32 product (exact: 22 bits), error-free sum (TwoSum), and
+one rounding to binary16 that looks at the sum's error where the sum itself lies half way. Two roundings, as in torch's
+float64 -> half or `addcmul`, go wrong there.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from torch import Tensor
 
 from golden_model.fixed import Format
 from golden_model.float16 import NAN_BITS
+
+LARGEST, OVERFLOW = 65504.0, 65520.0
+"""The largest binary16, and half way from there to what would follow: from here on a result is infinite."""
 
 
 def to_half(value: Tensor) -> Tensor:
@@ -54,11 +58,14 @@ def fused_multiply_add(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
     total = product + c
     back = total - product
     error = (product - (total - back)) + (c - back)
-    # Round to odd: where float32 lost something, take of its two neighbours the one with an odd last bit.
-    bits = total.view(torch.int32)
-    odd = (bits - ((error > 0) != (total > 0)).to(torch.int32)) | 1
-    inexact = (error != 0) & (error == error)
-    return _round(torch.where(inexact, odd, bits).view(torch.float32))
+    # The exact sum, total + error, rounds as total does but where total is a tie: ties are float32 numbers, so that
+    # nothing else lies between them and it. There the error decides; rest is exact, and so is the other neighbour.
+    near = _round(total)
+    rest = total - near
+    other = near + (rest + rest)
+    away = (_round(other) == other) & (rest * error > 0)
+    below = (total.abs() == OVERFLOW) & (total * error < 0)  # this tie's other neighbour is no number, but infinity
+    return torch.where(below, torch.copysign(torch.full_like(total, LARGEST), total), torch.where(away, other, near))
 
 
 def relu(value: Tensor) -> Tensor:

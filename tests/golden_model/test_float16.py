@@ -90,12 +90,22 @@ def subnormal(rng: random.Random, count: int) -> Triples:
     return triples
 
 
+def overflowing(rng: random.Random, count: int) -> Triples:
+    """Return products at half way from the largest number to infinity, 65520, and tiny sums on either side of it."""
+    products = [(240, 273), (120, 546), (1008, 65), (840, 78), (336, 195), (255.875, 256)]
+    triples: Triples = []
+    for _ in range(count):
+        (a, b), (c,) = bits_of(np.array(rng.choice(products), np.float16)), [rng.choice([0, 1, rng.randrange(0x5000)])]
+        triples.append((a | rng.getrandbits(1) << 15, b | rng.getrandbits(1) << 15, c | rng.getrandbits(1) << 15))
+    return triples
+
+
 def specials(_rng: random.Random, _count: int) -> Triples:
     """Return every triple of the special numbers: zeros, infinities, NaNs, ends of the ranges, both signs."""
     return [(a, b, c) for a in SPECIAL for b in SPECIAL for c in SPECIAL]
 
 
-@pytest.mark.parametrize("kind", [uniform, typical, near_ties, cancelling, subnormal, specials])
+@pytest.mark.parametrize("kind", [uniform, typical, near_ties, cancelling, subnormal, overflowing, specials])
 def test_fused_multiply_add(kind: Callable[[random.Random, int], Triples]) -> None:
     triples = kind(random.Random(1), 40_000)
     expected = [exact.fma(*triple) for triple in triples]

@@ -159,8 +159,8 @@ class Tiles:
     output: Input
     weights: list[Tensor] = field(default_factory=list)
     variances: list[Tensor] = field(default_factory=list)
-    programmed: bool = False
-    """Whether weights are conductance steps and inputs codes of 7 bits: `sim.int8` may compute then."""
+    integers: bool = False
+    """Whether weights are conductance steps and inputs codes of 7 bits, so that `sim.int8` may compute."""
 
     @property
     def largest_rows(self) -> int:
@@ -187,7 +187,7 @@ class Tiles:
     @functools.cached_property
     def _kernels(self) -> list[tuple[int8.Convolution, int8.Convolution | None]]:
         """The tiles' weights and variances for `sim.int8`; none where float32 computes."""
-        if not self.programmed or (self.signed and self.output is Input.CODE) or not int8.stands():
+        if not self.integers or (self.signed and self.output is Input.CODE) or not int8.stands():
             return []
 
         def packed(weights: list[Tensor]) -> list[int8.Convolution]:

@@ -20,6 +20,7 @@ from sim.array import Crossbar, Geometry, Tiles, split_rows
 from sim.devices import Floats
 from sim.digital import Digital, Parameters, Reading
 from sim.encode import PulseWidth
+from sim.int8 import LARGEST_CODE
 from sim.kernels import any_rows, fuse
 from sim.readout import CountingConverter
 from sim.wires import IdealWires
@@ -217,8 +218,9 @@ def program(tile: Tile, weights: Floats, geometry: Geometry, *, signed: bool, se
             stacked = np.concatenate([positive, negative])
         return torch.from_numpy(stacked.astype(np.float32)).contiguous(memory_format=torch.channels_last)
 
+    narrow = tile.encode.codes.range.hi <= LARGEST_CODE
     tiles = Tiles(
-        geometry=geometry, rows=rows, unfold=unfold, signed=signed, output=tile.readout.output, programmed=True
+        geometry=geometry, rows=rows, unfold=unfold, signed=signed, output=tile.readout.output, integers=narrow
     )
     for codes, variances, _ in programmed:
         tiles.weights.append(kernel(codes[0], codes[1], -1))

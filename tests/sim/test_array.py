@@ -53,12 +53,12 @@ def test_the_papers_layers() -> None:
     dilation=st.tuples(st.integers(1, 2), st.integers(1, 2)),
     signed=st.booleans(),
     output=st.sampled_from(Input),
-    programmed=st.booleans(),
+    integers=st.booleans(),
     seed=st.integers(0, 99),
 )
 def test_currents_are_exact(
     inputs: int, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int],
-    dilation: tuple[int, int], signed: bool, output: Input, programmed: bool, seed: int,
+    dilation: tuple[int, int], signed: bool, output: Input, integers: bool, seed: int,
 ) -> None:  # fmt: skip
     """The tiles' currents sum to the float64 convolution of the same integers, positive and negative lines apart."""
     generator = np.random.default_rng(seed)
@@ -70,7 +70,7 @@ def test_currents_are_exact(
     shaped = [w.reshape(5, -1, 1, 1) if unfold else w for w in (positive, negative)]
     rows = split_rows(shaped[0].shape[1], Geometry(), 256) if rows is None else rows
     assert rows is not None
-    tiles = Tiles(geometry=geometry, rows=rows, unfold=unfold, signed=signed, output=output, programmed=programmed)
+    tiles = Tiles(geometry=geometry, rows=rows, unfold=unfold, signed=signed, output=output, integers=integers)
     for row in rows:
         p, n = (row.of(w) for w in shaped)
         if output is Input.CODE:

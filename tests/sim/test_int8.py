@@ -1,5 +1,7 @@
 """Products in 8-bit integer instructions: equal to float64 at the corners, to the float32 path behind a whole layer."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
+from golden_model.fixed import Format
 from sim import int8
 from sim.array import GRID, Geometry
 from sim.kernels import compiler_stands
@@ -60,6 +63,16 @@ def test_a_layer_has_the_currents_of_float32(signed: bool, compiled: bool, monke
     slow = currents(False)
     assert len(fast) == len(slow) == 6
     assert all(torch.equal(a, b) for a, b in zip(fast, slow, strict=True))
+
+
+def test_wider_codes_stay_in_float32() -> None:
+    hermes = preset("hermes")
+    wide = replace(hermes, encode=replace(hermes.encode, codes=Format(False, 8, 0)))
+    weights = np.random.default_rng(5).normal(size=(3, 4, 1, 1))
+    x = torch.full((1, 4, 2, 2), 255.0)  # of which three bytes would not hold the double
+    made = program(wide, weights, Geometry(), signed=False, seed=1, layer=0)
+    exact = F.conv2d(x.double(), made.tiles.weights[0].double())
+    assert torch.equal(made.currents(x)[0][0].double(), exact.permute(0, 2, 3, 1).reshape(-1, 6))
 
 
 def test_a_processor_that_saturates_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:

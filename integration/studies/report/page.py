@@ -56,6 +56,8 @@ def _shown(table: Table | None) -> dict[str, Any]:
 def _caption(plot: Plot, table: Table) -> str:
     names = {measure.name: measure.title for measure in table.measures}
     caption = f"{names.get(plot.y, plot.y)} over {names.get(plot.x, plot.x)}"
+    if plot.without is not None and any(plot.without in line.setting for line in table.lines):
+        caption += f"; lines that set {plot.without} left out"
     if plot.x in names:
         return caption + "; dotted: what nothing beats in both"
     everywhere = all(plot.x in line.setting for line in table.lines)

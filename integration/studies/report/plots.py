@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from integration.studies.report.table import Table, front, heading, text
+from integration.studies.report.table import Table, front, heading, plotted, text
 from integration.studies.sweep.study import Plot
 from integration.studies.sweep.task import Better, Line, Measure
 
@@ -84,12 +84,17 @@ def draw(plot: Plot, table: Table, number: int) -> str:
     if y is None:
         return ""  # no line has this measure: all failed, or it needs a baseline that is not there
     x = next((measure for measure in table.measures if measure.name == plot.x), None)
+    table = plotted(plot, table)
     with _figure() as figure:
         axes = figure.subplots()
         if plot.logarithmic:
             axes.set_xscale("log")
-            axes.xaxis.set_major_formatter("{x:g}")  # not a power, which would be mathematics in text
-            axes.xaxis.set_minor_formatter("")
+        if plot.logarithmic_y:
+            axes.set_yscale("log", subs=(2, 5))
+        for axis in (axes.xaxis, axes.yaxis):
+            if axis.get_scale() == "log":
+                axis.set_major_formatter("{x:g}")  # not a power, which would be mathematics in text
+                axis.set_minor_formatter("{x:g}" if axis is axes.yaxis else "")
         keys = [plot.by] if plot.by else [key for key in table.keys if key != plot.x]
         if x is None:
             _over_field(axes, plot, y, table, keys)
@@ -153,7 +158,7 @@ def _against(axes: Any, x: Measure, y: Measure, table: Table, keys: list[str]) -
     lines = [line for line in table.lines if x.name in line.estimates and y.name in line.estimates]
     series: dict[str, list[Line]] = {}
     for line in lines:
-        series.setdefault(_label(line, keys), []).append(line)
+        series.setdefault(_label(line, keys) or (f"{keys[0]} not set" if len(keys) == 1 else ""), []).append(line)
     for style, (label, own) in enumerate(list(series.items())[:MOST_LINES]):
         axes.errorbar(
             [line.estimates[x.name].mean for line in own],

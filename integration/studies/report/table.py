@@ -105,8 +105,14 @@ def front(lines: Sequence[Line], x: Measure, y: Measure) -> list[Line]:
     return [having[i] for i in sorted(best, key=lambda i: having[i].estimates[x.name].mean)]
 
 
+def plotted(plot: Plot, table: Table) -> Table:
+    """Return the table of the lines that a plot shows."""
+    return replace(table, lines=tuple(line for line in table.lines if plot.without not in line.setting))
+
+
 def front_table(plot: Plot, table: Table) -> Table | None:
     """Return the front of a plot of two measures as a table of its own; None for other plots and empty fronts."""
+    table = plotted(plot, table)
     x, y = (next((m for m in table.measures if m.name == name), None) for name in (plot.x, plot.y))
     if x is None or y is None:
         return None

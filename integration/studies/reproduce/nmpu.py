@@ -13,8 +13,10 @@ from typing import Any
 from integration.studies.reproduce.paper import Figure, NotRun, Paper
 
 CONTROL = {"nmpu.scale": "UQ(1,3)"}
-RECOMMENDED = {"nmpu.max_column_shift": 7}
-"""UQ(1,7), SQ(7,1) and a shift of three bits for every column: small scales keep their digits (docs/results.md)."""
+RECOMMENDED = {"nmpu.scale": "UQ(1,6)", "nmpu.max_column_shift": 3, "nmpu.cut_pre": 4}
+"""A shift of 0 to 3 for every column in place of a bit of the scale, and products cut to what sums keep."""
+SMALLEST = {"nmpu.cut_pre": 5, "nmpu.int8": True}
+"""Products cut to two bits behind the point, INT8 sums; docs/precision.md says how both were found."""
 
 
 def _units(
@@ -41,7 +43,7 @@ def _units(
         Figure(what="analog + NMPU, UQ(1,7) SQ(7,1)", setting=unit, measure="accuracy", paper=nmpu),
         Figure(what="its drop against FP16, points", setting=unit, measure="drop", paper=claim, bound=claim),
         Figure(
-            what="drop with a 3-bit shift a column, ours",
+            what="drop of the format that we recommend",
             setting=unit | RECOMMENDED,
             measure="drop",
             bound=lossless,
@@ -57,6 +59,12 @@ def _network(name: str, network: str, dataset: str, *, fp16: float, nmpu: float,
     """Return the figures of a network trained under noise, a day later, and trained plainly."""
     plain = {"network": network, "dataset": dataset, "checkpoint": f"{network}_{dataset}"}
     noisy = plain | {"checkpoint": f"{network}_{dataset}_hermes"}
+    least = Figure(
+        what="drop of the smallest format",
+        setting={**noisy, "digital": "nmpu"} | SMALLEST,
+        measure="drop",
+        bound=round(fp16 - nmpu, 2),
+    )
     day = noisy | {"calibration.largest_scale": 1.3, "age.seconds": 86400}
     aged = [
         Figure(
@@ -75,7 +83,7 @@ def _network(name: str, network: str, dataset: str, *, fp16: float, nmpu: float,
         Figure(what=f"trained plainly: {text}", setting={**plain, "digital": unit}, measure="accuracy")
         for unit, text in (("fp32", "FP32, no tile"), ("fp16", "analog + FP16"), ("nmpu", "analog + NMPU"))
     ]
-    figures = (*_units(noisy, fp16=fp16, nmpu=nmpu, lossless=lossless), *aged, *trained)
+    figures = (*_units(noisy, fp16=fp16, nmpu=nmpu, lossless=lossless), least, *aged, *trained)
     return tuple(figure.under(name) for figure in figures)
 
 

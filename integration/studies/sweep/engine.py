@@ -144,7 +144,8 @@ def check_plots(study: Study, task: Task) -> None:
     """Refuse (UserError) plots of what does not vary or is not measured."""
     names = {measure.name for measure in task.measures}
     for plot in study.plots:
-        for key, allowed in (("x", names | {*study.keys}), ("y", names), ("by", {*study.keys})):
+        fields = {*study.keys}
+        for key, allowed in (("x", names | fields), ("y", names), ("by", fields), ("without", fields)):
             value = getattr(plot, key)
             if value is not None and value not in allowed:
                 raise UserError(f"study {study.name}: plot: {key} = {value!r}: there are {', '.join(sorted(allowed))}")

@@ -47,6 +47,10 @@ class Plot:
     """The field that tells lines or marks apart; all that vary, unless given."""
     logarithmic: bool = False
     """Whether x is drawn on a logarithmic axis."""
+    logarithmic_y: bool = False
+    """Whether y is."""
+    without: str | None = None
+    """A field: lines that set it are left out of the plot and of its front, as those of another chain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,7 +258,7 @@ def _product(row: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
 
 
 def _plots(tables: Any, where: str) -> tuple[Plot, ...]:
-    fields = {"x": str, "y": str, "by": str, "logarithmic": bool}
+    fields = {"x": str, "y": str, "by": str, "logarithmic": bool, "logarithmic_y": bool, "without": str}
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise UserError(f"{where}: plot: write each plot as a [[plot]] table")
     for table in tables:

@@ -11,7 +11,16 @@ from rich.console import Console
 
 from integration.studies.report.page import build
 from integration.studies.report.plots import default_plots, draw
-from integration.studies.report.table import cell, document, front, front_table, print_results, shared, tabulate
+from integration.studies.report.table import (
+    cell,
+    document,
+    front,
+    front_table,
+    plotted,
+    print_results,
+    shared,
+    tabulate,
+)
 from integration.studies.sweep.engine import sweep
 from integration.studies.sweep.store import Results, read_results
 from integration.studies.sweep.study import Plot, parse
@@ -146,6 +155,32 @@ def test_pareto_front_by_hand(results: Results) -> None:
     assert front_table(Plot(x="shape.width", y="area"), table) is None  # x is a field
     shown = front_table(Plot(x="cost", y="area"), table)
     assert shown is not None and [m.name for m in shown.measures] == ["cost", "area"] and shown.lines
+
+
+def test_a_plot_leaves_lines_of_another_chain_out(tmp_path: Path) -> None:
+    """A study of two chains, where the dearer one's points would beat all others; on a logarithmic axis."""
+    text = """
+        task = "trivial_tasks:TRIVIAL"
+        [[list]]
+        shape.width = [1, 2, 4]
+        [[list]]
+        shape.width = 1000
+        label = "another"
+        [[plot]]
+        x = "cost"
+        y = "area"
+        logarithmic_y = true
+        without = "label"
+    """
+    study = parse(text, "s", name="s")
+    results = sweep(study, tmp_path)
+    table, (plot,) = tabulate(results), study.plots
+    assert len(table.lines) == 4
+    shown = front_table(plot, table)
+    assert shown is not None and all("label" not in line.setting for line in shown.lines)
+    drawn = draw(plot, table, 1)
+    assert "1000" not in drawn and len(plotted(plot, table).lines) == 3
+    assert "lines that set label left out" in build(results)
 
 
 def test_console_and_json(results: Results, tmp_path: Path) -> None:

@@ -127,6 +127,7 @@ def test_tables_merge_without_touching_their_source() -> None:
         ("[[plot]]\nx = 'label'\ny = 1", "is not text"),
         ("plot = 1", "[[plot]]"),
         ("[[plot]]\nx = 'label'\ny = 'area'", "x = 'label': there are area, cost"),
+        ("[grid]\nlabel = ['a']\n[[plot]]\nx = 'label'\ny = 'area'\nwithout = 'labl'", "without = 'labl': there are"),
         ("[grid]\nlabel = ['a']\n[[plot]]\nx = 'label'\ny = 'volume'", "y = 'volume': there are area, cost"),
     ],
 )

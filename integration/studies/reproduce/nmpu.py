@@ -15,8 +15,8 @@ from integration.studies.reproduce.paper import Figure, NotRun, Paper
 CONTROL = {"nmpu.scale": "UQ(1,3)"}
 RECOMMENDED = {"nmpu.scale": "UQ(1,6)", "nmpu.max_column_shift": 3, "nmpu.cut_pre": 4}
 """A shift of 0 to 3 for every column in place of a bit of the scale, and products cut to what sums keep."""
-SMALLEST = {"nmpu.cut_pre": 5, "nmpu.int8": True}
-"""Products cut to two bits behind the point, INT8 sums; docs/precision.md says how both were found."""
+SMALLEST = {**RECOMMENDED, "nmpu.int8": True}
+"""The same with partial sums that saturate at INT8; docs/precision.md says how both were found."""
 
 
 def _units(

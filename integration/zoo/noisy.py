@@ -13,6 +13,7 @@ Communications 2020 (weight noise, clipping); Rasch et al., Nature Communication
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 
 from golden_model.errors import UserError
 from sim.encode import PERCENTILE, percentile_scale
+from sim.kernels import compiler_stands, fuse
 from sim.tile import Tile
 
 POINTS = 256
@@ -33,6 +35,8 @@ SAMPLE = 1 << 15
 """Inputs of a batch that a range is read from, evenly spaced."""
 MOMENTUM = 0.05
 """Of the running mean of a range, a step."""
+WORTH_COMPILING = 100
+"""Steps after which fusing the rounding pays for the seconds that the compiler takes; the bits are the same."""
 
 Draw = Callable[[torch.Size], Tensor]
 """Standard normal deviates of a shape, on the CPU, from the training's own generator."""
@@ -69,6 +73,51 @@ class Noise:
         return torch.from_numpy((np.sqrt(variance) / device.g_max).astype(np.float32))
 
 
+def round_to_codes(x: Tensor, step: Tensor, lo: float, hi: float) -> Tensor:
+    """Return step * clamp(round(x / step), lo, hi), computed in float32, in x's type."""
+    return (x.float() * (1 / step)).round().clamp(lo, hi).mul(step).to(x.dtype)
+
+
+def within_range(gradient: Tensor, x: Tensor, step: Tensor, lo: float, hi: float) -> Tensor:
+    """Return the gradient where x rounds to a code of the range, 0 elsewhere."""
+    codes = (x.float() * (1 / step)).round()
+    return torch.where(codes == codes.clamp(lo, hi), gradient, 0.0)
+
+
+class _StraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, step: Tensor, lo: float, hi: float, fused: bool) -> Tensor:
+        ctx.save_for_backward(x, step)
+        ctx.rest = lo, hi, fused
+        return _run(round_to_codes, fused, x, step, lo, hi)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        x, step = ctx.saved_tensors
+        lo, hi, fused = ctx.rest
+        return _run(within_range, fused, gradient, x, step, lo, hi), None, None, None, None
+
+
+def _run(kernel: Callable[..., Tensor], fused: bool, x: Tensor, *rest: Any) -> Tensor:
+    return (fuse(kernel, (kernel, x.shape, x.dtype, x.stride())) if fused else kernel)(x, *rest)
+
+
+def straight_through(x: Tensor, step: Tensor, lo: float, hi: float, *, fused: bool) -> Tensor:
+    """Return `round_to_codes`, whose gradient is `within_range`; fused into a pass each way, or not: the same bits."""
+    apply: Callable[..., Tensor] = _StraightThrough.apply  # torch leaves it untyped
+    return apply(x, step, float(lo), float(hi), fused)
+
+
+@functools.lru_cache(maxsize=32)
+def sample(shape: torch.Size, device: torch.device) -> tuple[Tensor, ...]:
+    """Return the places, evenly spaced, that a range is read from."""
+    count = shape.numel()
+    step = max(1, count // SAMPLE)
+    while math.gcd(step, count) > 1:  # one that shares a factor with the width would skip columns of the image
+        step += 1
+    return torch.unravel_index(torch.arange(0, count, step, device=device), shape)
+
+
 class NoisyLayer(nn.Module):
     """A convolution or linear layer under noise, in the place of the plain one; in evaluation mode only inputs round.
 
@@ -81,19 +130,20 @@ class NoisyLayer(nn.Module):
     def __init__(self, layer: nn.Conv2d | nn.Linear, noise: Noise, draw: Draw) -> None:
         super().__init__()
         self.layer, self.noise, self.draw = layer, noise, draw
+        self.steps, self.compiles = 0, compiler_stands()
         self.register_buffer("span", torch.zeros(()))  # the real value of the largest code; 0: none seen yet
         self.register_buffer("sigma", noise.sigma(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return y_n of the module's docstring."""
-        x, layer = x.float(), self.layer
+        layer = self.layer
         if self.training:
             self._follow(x.detach())
+            self.steps += 1
         codes = self.noise.tile.encode.codes.range
         if float(self.span) > 0:
-            step = (self.span / codes.hi).float()
-            zero = torch.zeros((), dtype=torch.int32, device=x.device)
-            x = torch.fake_quantize_per_tensor_affine(x, step, zero, codes.lo, codes.hi)
+            fused = self.training and self.steps > WORTH_COMPILING and self.compiles and x.device.type == "cpu"
+            x = straight_through(x, (self.span / codes.hi).float(), codes.lo, codes.hi, fused=fused)
         if not self.training:
             return self._apply_weights(x, layer.weight)
         y = self._apply_weights(x, layer.weight + self._weight_noise())
@@ -104,11 +154,7 @@ class NoisyLayer(nn.Module):
 
     def _follow(self, x: Tensor) -> None:
         """Move the range towards that of a batch."""
-        flat = x.flatten()
-        step = max(1, len(flat) // SAMPLE)
-        while math.gcd(step, len(flat)) > 1:  # one that shares a factor with the width would skip columns of the image
-            step += 1
-        seen = percentile_scale(flat[::step], PERCENTILE)
+        seen = percentile_scale(x[sample(x.shape, x.device)].float(), PERCENTILE)
         if float(self.span) == 0:
             self.span.fill_(seen)
         else:

@@ -15,8 +15,17 @@ from torch import nn
 
 from golden_model.errors import UserError
 from integration.zoo import checkpoint, networks, run
-from integration.zoo.noisy import Noise, NoisyLayer, clip_weights, make_noisy, make_plain, noisy_layers
+from integration.zoo.noisy import (
+    Noise,
+    NoisyLayer,
+    clip_weights,
+    make_noisy,
+    make_plain,
+    noisy_layers,
+    straight_through,
+)
 from integration.zoo.run import Run
+from sim.kernels import compiler_stands
 from sim.presets import HERMES
 
 HERMES_NOISE = Noise(HERMES)
@@ -102,6 +111,33 @@ def test_gradients_pass_straight_through_and_stop_outside_of_the_range() -> None
     noisy(x).sum().backward()
     expected = layer.weight.detach().sum(0) * torch.tensor([1.0, 1.0, 0.0])
     assert x.grad is not None and torch.allclose(x.grad[0], expected)
+
+
+@pytest.mark.whole
+@pytest.mark.skipif(not compiler_stands(), reason="no C++ compiler")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_fused_and_plain_rounding_are_the_same_bits_and_torchs(dtype: torch.dtype) -> None:
+    """Values on, beside and beyond every edge between codes, and random ones; forward and gradient."""
+    step = torch.tensor(0.0213)
+    edges = (torch.arange(-130, 131) + 0.5) * step
+    random = torch.randn(4, 16, 9, 9, generator=torch.Generator().manual_seed(0)).flatten()
+    around = [edges, edges.nextafter(torch.tensor(9.0)), edges.nextafter(torch.tensor(-9.0))]
+    values = torch.cat([*around, torch.tensor([0.0, -0.0, 1e9, -1e9]), random])
+    x, seen = values.to(dtype), {}
+    for fused in (False, True):
+        inside = x.clone().requires_grad_()
+        y = straight_through(inside, step, -127, 127, fused=fused)
+        weights = torch.randn(y.shape, generator=torch.Generator().manual_seed(1)).to(dtype)
+        (y * weights).sum().backward()
+        assert inside.grad is not None and y.dtype == dtype
+        seen[fused] = y.detach(), inside.grad
+    reference = x.float().requires_grad_()
+    zero = torch.zeros((), dtype=torch.int32)
+    theirs = torch.fake_quantize_per_tensor_affine(reference, step, zero, -127, 127)
+    (theirs * weights).sum().backward()
+    assert reference.grad is not None and (reference.grad == 0).sum() > 8
+    for y, gradient in seen.values():
+        assert torch.equal(y, theirs.detach().to(dtype)) and torch.equal(gradient, reference.grad.to(dtype))
 
 
 def test_weights_are_clipped_layer_by_layer() -> None:

@@ -68,6 +68,14 @@ def train(
         float | None,
         typer.Option("--output-noise", min=0, help="With --noise: sigma over a layer's RMS result.  [default: 0]"),
     ] = None,
+    read_noise: Annotated[
+        str | None,
+        typer.Option(
+            "--read-noise",
+            help="With --noise: drawn for all results, as the tile does, or once a step with the weights, cheaper.  "
+            "[default: results]",
+        ),
+    ] = None,
     clip: Annotated[
         float | None,
         typer.Option(
@@ -99,15 +107,21 @@ def train(
     shared: dict[str, Any] = {"data": data, "epochs": epochs, "seed": seed, "output": output, "threads": threads}
     shared |= {"resume": resume, "quick": quick, "crop": crop, "console": Console()}
     shared |= {key: value for key, value in (("batch", batch), ("cutout", cutout)) if value is not None}
-    numbers = {"weight_noise": weight_noise, "output_noise": output_noise, "clip": clip}
+    numbers = {"weight_noise": weight_noise, "read_noise": read_noise, "output_noise": output_noise, "clip": clip}
     noisy: dict[str, Any] = {name: value for name, value in numbers.items() if value is not None}
     if noisy and noise is None:
         raise UserError(f"{', '.join('--' + n.replace('_', '-') for n in noisy)}: with --noise; name a tile, as hermes")
     if preset is None:
-        from integration.zoo.noisy import Noise
+        from integration.zoo.noisy import Noise, Reads
         from integration.zoo.training import train as train_float
         from sim.presets import preset as find_preset
 
+        if read_noise is not None:
+            if read_noise not in set(Reads):
+                raise UserError(f"--read-noise {read_noise!r} is unknown: {' or '.join(Reads)}")
+            if weight_noise is not None:
+                raise UserError("--read-noise: of the tile's devices, which --weight-noise replaces; leave out one")
+            noisy["read_noise"] = Reads(read_noise)
         shared |= {
             "start": None if start is None else named(start),
             "noise": Noise(find_preset(noise), **noisy) if noise is not None else None,

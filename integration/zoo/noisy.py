@@ -1,14 +1,17 @@
 """Layers that train under the noise of a tile, so that their network bears it (hardware-aware training).
 
-    x_n = S * clamp(round(x / S), lo, hi)                        codes of the tile's encoder
-    w_n = w + m * sigma(|w| / m) * N(0, 1)                       m: the largest |w| of a column, drawn anew every step
-    y_n = y + output_noise * sqrt(mean(y^2)) * N(0, 1),          y = layer(x_n, w_n)
+    x_n = S * clamp(round(x / S), lo, hi)                   codes of the tile's encoder
+    w_n = w + m * programming(|w| / m) * N(0, 1)            m: the largest |w| of a column; drawn anew every step
+    v   = layer(x_n^2, (m * read(|w| / m))^2) + output_noise^2 * mean(y^2),     y = layer(x_n, w_n)
+    y_n = y + sqrt(v) * deviate                             drawn for every result, as the tile draws it
 
-S follows the magnitudes' percentile that calibration takes, as a running mean. sigma is what programming and one read
-of the tile's devices leave, relative to their largest conductance, or a constant. Gradients pass straight through
-rounding, inside the range, and see no noise. A layer's weights are kept within `clip` of their standard deviations,
-since the largest of a column decides how loud the noise is beside the others. Sources: Joshi et al., Nature
-Communications 2020 (weight noise, clipping); Rasch et al., Nature Communications 2023 (input ranges, output noise).
+S follows the magnitudes' percentile that calibration takes, as a running mean. programming and read are the standard
+deviations of the tile's devices, relative to their largest conductance. Gradients pass straight through rounding,
+inside the range, and see no programming noise; they do see how v follows from x and w, so that a network learns results
+that are read well, instead of only bearing those that are not. A layer's weights are kept within `clip` of their
+standard deviations, since the largest of a column decides how loud programming is beside the others. Sources: Joshi et
+al., Nature Communications 2020 (weight noise, clipping); Rasch et al., Nature Communications 2023 (input ranges, output
+noise); read noise of each result, and its gradient: ours.
 """
 
 from __future__ import annotations
@@ -16,7 +19,8 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -25,8 +29,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from golden_model.errors import UserError
+from integration.zoo.noisy_kernels import spread, straight_through
+from sim import noise as deviates
+from sim.devices import Floats
 from sim.encode import PERCENTILE, percentile_scale
-from sim.kernels import compiler_stands, fuse
+from sim.kernels import compiler_stands
 from sim.tile import Tile
 
 POINTS = 256
@@ -36,10 +43,19 @@ SAMPLE = 1 << 15
 MOMENTUM = 0.05
 """Of the running mean of a range, a step."""
 WORTH_COMPILING = 100
-"""Steps after which fusing the rounding pays for the seconds that the compiler takes; the bits are the same."""
+"""Steps after which fused kernels pay for the seconds that the compiler takes; the bits are the same."""
 
-Draw = Callable[[torch.Size], Tensor]
-"""Standard normal deviates of a shape, on the CPU, from the training's own generator."""
+Source = Callable[[], torch.Generator]
+"""The training's own generator, on the CPU, as it stands now."""
+
+
+class Reads(StrEnum):
+    """Where training draws the read noise of a tile's devices."""
+
+    RESULTS = "results"
+    """For every result, as the tile does."""
+    WEIGHTS = "weights"
+    """Once a step, with the weights: the same for all images and pixels of a batch, and cheaper."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,64 +64,41 @@ class Noise:
 
     tile: Tile
     weight_noise: float | None = None
-    """Standard deviation relative to a column's largest weight; None: that of the tile's devices."""
+    """Standard deviation of a weight relative to its column's largest, in place of what the devices have."""
+    read_noise: Reads = Reads.RESULTS
+    """Where that of the devices is drawn."""
     output_noise: float = 0.0
     """Standard deviation relative to the root mean square of a layer's result."""
     clip: float = 2.0
     """Standard deviations of a layer's weights that none of them may exceed; 0: no limit."""
 
-    def numbers(self) -> dict[str, Any]:
+    def fields(self) -> dict[str, Any]:
         """Return everything but the tile, by name."""
-        return {"weight_noise": self.weight_noise, "output_noise": self.output_noise, "clip": self.clip}
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "tile"}
 
-    def sigma(self) -> Tensor:
-        """Return the standard deviation over |w| / m = 0, 1 / POINTS, .. 1, relative to m."""
+    def of_weights(self) -> Tensor:
+        """Return the standard deviation of a weight over |w| / m = 0, 1 / POINTS, .. 1, relative to m."""
         if self.weight_noise is not None:
             return torch.full((POINTS + 1,), float(self.weight_noise))
         crossbar, x = self.tile.array, np.linspace(0.0, 1.0, POINTS + 1)
-        device = crossbar.device
-        g = x * device.g_max
-        variance = np.zeros_like(x)
-        if crossbar.programming_noise:
-            variance += device.programming_sigma(x) ** 2
-        if crossbar.read_noise:
-            variance += device.read_sigma(g, g, 0.0) ** 2
-        return torch.from_numpy((np.sqrt(variance) / device.g_max).astype(np.float32))
+        programming = crossbar.device.programming_sigma(x) if crossbar.programming_noise else 0 * x
+        return self._relative(programming, self._read(x) if self.read_noise is Reads.WEIGHTS else 0 * x)
 
+    def of_reads(self) -> Tensor | None:
+        """Return what one read adds to it, alike; None where results have none of their own."""
+        sigma = self._read(np.linspace(0.0, 1.0, POINTS + 1))
+        if self.weight_noise is not None or self.read_noise is not Reads.RESULTS or not sigma.any():
+            return None
+        return self._relative(sigma)
 
-def round_to_codes(x: Tensor, step: Tensor, lo: float, hi: float) -> Tensor:
-    """Return step * clamp(round(x / step), lo, hi), computed in float32, in x's type."""
-    return (x.float() * (1 / step)).round().clamp(lo, hi).mul(step).to(x.dtype)
+    def _read(self, x: Floats) -> Floats:
+        crossbar = self.tile.array
+        g = x * crossbar.device.g_max
+        return crossbar.device.read_sigma(g, g, 0.0) if crossbar.read_noise else 0 * g
 
-
-def within_range(gradient: Tensor, x: Tensor, step: Tensor, lo: float, hi: float) -> Tensor:
-    """Return the gradient where x rounds to a code of the range, 0 elsewhere."""
-    codes = (x.float() * (1 / step)).round()
-    return torch.where(codes == codes.clamp(lo, hi), gradient, 0.0)
-
-
-class _StraightThrough(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, step: Tensor, lo: float, hi: float, fused: bool) -> Tensor:
-        ctx.save_for_backward(x, step)
-        ctx.rest = lo, hi, fused
-        return _run(round_to_codes, fused, x, step, lo, hi)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        x, step = ctx.saved_tensors
-        lo, hi, fused = ctx.rest
-        return _run(within_range, fused, gradient, x, step, lo, hi), None, None, None, None
-
-
-def _run(kernel: Callable[..., Tensor], fused: bool, x: Tensor, *rest: Any) -> Tensor:
-    return (fuse(kernel, (kernel, x.shape, x.dtype, x.stride())) if fused else kernel)(x, *rest)
-
-
-def straight_through(x: Tensor, step: Tensor, lo: float, hi: float, *, fused: bool) -> Tensor:
-    """Return `round_to_codes`, whose gradient is `within_range`; fused into a pass each way, or not: the same bits."""
-    apply: Callable[..., Tensor] = _StraightThrough.apply  # torch leaves it untyped
-    return apply(x, step, float(lo), float(hi), fused)
+    def _relative(self, *sigmas: Floats) -> Tensor:
+        together = np.sqrt(np.square(sigmas).sum(axis=0))
+        return torch.from_numpy((together / self.tile.array.device.g_max).astype(np.float32))
 
 
 @functools.lru_cache(maxsize=32)
@@ -125,14 +118,16 @@ class NoisyLayer(nn.Module):
     """
 
     span: Tensor
-    sigma: Tensor
+    of_weights: Tensor
+    of_reads: Tensor | None
 
-    def __init__(self, layer: nn.Conv2d | nn.Linear, noise: Noise, draw: Draw) -> None:
+    def __init__(self, layer: nn.Conv2d | nn.Linear, noise: Noise, source: Source) -> None:
         super().__init__()
-        self.layer, self.noise, self.draw = layer, noise, draw
+        self.layer, self.noise, self.source = layer, noise, source
         self.steps, self.compiles = 0, compiler_stands()
         self.register_buffer("span", torch.zeros(()))  # the real value of the largest code; 0: none seen yet
-        self.register_buffer("sigma", noise.sigma(), persistent=False)
+        self.register_buffer("of_weights", noise.of_weights(), persistent=False)
+        self.register_buffer("of_reads", noise.of_reads(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return y_n of the module's docstring."""
@@ -140,17 +135,21 @@ class NoisyLayer(nn.Module):
         if self.training:
             self._follow(x.detach())
             self.steps += 1
+        fused = self.training and self.steps > WORTH_COMPILING and self.compiles and x.device.type == "cpu"
         codes = self.noise.tile.encode.codes.range
+        squared = self.training and self.of_reads is not None
         if float(self.span) > 0:
-            fused = self.training and self.steps > WORTH_COMPILING and self.compiles and x.device.type == "cpu"
-            x = straight_through(x, (self.span / codes.hi).float(), codes.lo, codes.hi, fused=fused)
+            step = (self.span / codes.hi).float()
+            x, *squares = straight_through(x, step, codes.lo, codes.hi, squared=squared, fused=fused)
+        else:
+            squares = [x * x] if squared else []
         if not self.training:
-            return self._apply_weights(x, layer.weight)
-        y = self._apply_weights(x, layer.weight + self._weight_noise())
-        if self.noise.output_noise == 0:
+            return self._apply_weights(x, layer.weight, layer.bias)
+        y = self._apply_weights(x, layer.weight + self._weight_noise(), layer.bias)
+        variance = self._variance(y, *squares)
+        if variance is None:
             return y
-        size = self.noise.output_noise * y.detach().float().square().mean().sqrt()
-        return y + (size * self.draw(y.shape).to(y.device)).to(y.dtype)
+        return spread(y, variance, self._keys(y), columns=-3 if isinstance(layer, nn.Conv2d) else -1, fused=fused)
 
     def _follow(self, x: Tensor) -> None:
         """Move the range towards that of a batch."""
@@ -160,22 +159,47 @@ class NoisyLayer(nn.Module):
         else:
             self.span.lerp_(torch.tensor(seen, device=self.span.device), MOMENTUM)
 
-    def _weight_noise(self) -> Tensor:
-        weights: Tensor = self.layer.weight.detach()
-        largest = weights.abs().amax(tuple(range(1, weights.ndim)), keepdim=True).clamp(min=1e-12)
-        place = (weights.abs() / largest * POINTS).nan_to_num()  # where training diverges, the loss says so
-        sigma = self.sigma[place.round().long()]
-        return largest * sigma * self.draw(weights.shape).to(weights.device)
+    def _places(self) -> tuple[Tensor, Tensor]:
+        """Return the largest magnitude of each column, and where in the tables of sigma each weight lies."""
+        weights: Tensor = self.layer.weight
+        largest = weights.detach().abs().amax(tuple(range(1, weights.ndim)), keepdim=True).clamp(min=1e-12)
+        return largest, (weights.abs() / largest * POINTS).nan_to_num()  # where training diverges, the loss says so
 
-    def _apply_weights(self, x: Tensor, weights: Tensor) -> Tensor:
+    def _weight_noise(self) -> Tensor:
+        with torch.no_grad():
+            largest, place = self._places()
+            normal = torch.randn(place.shape, generator=self.source()).to(place.device)
+            return largest * self.of_weights[place.round().long()] * normal
+
+    def _variance(self, y: Tensor, *squares: Tensor) -> Tensor | None:
+        """Return v of the module's docstring, None where it is 0."""
+        variance, sigma = None, self.of_reads
+        for square in squares:
+            assert sigma is not None
+            largest, place = self._places()
+            below = place.detach().long().clamp(max=POINTS - 1)
+            read = largest * (sigma[below] + (place - below) * (sigma[below + 1] - sigma[below]))  # has a slope
+            variance = self._apply_weights(square, read * read, None)
+        if self.noise.output_noise > 0:
+            rest = (self.noise.output_noise**2 * y.detach().float().square().mean()).to(y.dtype)
+            variance = rest.expand_as(y) if variance is None else variance + rest
+        return variance
+
+    def _keys(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the deviates of this step's results follow from."""
+        columns = y.shape[1] if isinstance(self.layer, nn.Conv2d) else y.shape[-1]
+        key = torch.randint(-(1 << 31), 1 << 31, (1,), generator=self.source()).to(y.device, torch.int32)
+        return deviates.row_keys(0, key, y.numel() // columns), deviates.column_keys(columns, y.device)
+
+    def _apply_weights(self, x: Tensor, weights: Tensor, bias: Tensor | None) -> Tensor:
         layer = self.layer
         if isinstance(layer, nn.Linear):
-            return F.linear(x, weights, layer.bias)
-        result: Tensor = layer._conv_forward(x, weights, layer.bias)
+            return F.linear(x, weights, bias)
+        result: Tensor = layer._conv_forward(x, weights, bias)
         return result
 
 
-def make_noisy(model: nn.Module, noise: Noise, draw: Draw) -> nn.Module:
+def make_noisy(model: nn.Module, noise: Noise, source: Source) -> nn.Module:
     """Put every convolution and linear layer under noise, in place; returns the model.
 
     Errors: UserError where there is none.
@@ -184,7 +208,7 @@ def make_noisy(model: nn.Module, noise: Noise, draw: Draw) -> nn.Module:
     layers = {name: module for name, module in found.items() if name and isinstance(module, nn.Conv2d | nn.Linear)}
     if not layers:
         raise UserError(f"{type(model).__name__} has no Conv2d or Linear inside, so nothing to train under noise")
-    made = {module: NoisyLayer(module, noise, draw) for module in layers.values()}  # one, wherever it is used
+    made = {module: NoisyLayer(module, noise, source) for module in layers.values()}  # one, wherever it is used
     for name, module in layers.items():
         _replace(model, name, made[module])
     return model

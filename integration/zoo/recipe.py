@@ -83,6 +83,7 @@ class NoisyRecipe(Recipe):
     preset: str  # the tile's name
     tile: str  # and a hash of its fields
     weight_noise: float | None = None  # None: that of the tile's devices
+    read_noise: str = "results"  # or "weights": where their read noise is drawn
     output_noise: float = 0.0
     clip: float = 2.0
 

@@ -62,7 +62,7 @@ class _FloatRun(Run):
         if start is not None:
             checkpoint.load_into(model, start)
         if noise is not None:
-            make_noisy(model, noise, lambda shape: torch.randn(shape, generator=self.generator))
+            make_noisy(model, noise, lambda: self.generator)
         model = convert_conv2d_weight_memory_format(model.to(device), torch.channels_last)
         weights = [p for p in model.parameters() if p.ndim > 1]
         others = [p for p in model.parameters() if p.ndim <= 1]
@@ -146,8 +146,7 @@ def train(
     if noise is None:
         recipe = Recipe(**fields)
     else:
-        numbers: dict[str, Any] = noise.numbers()
-        recipe = NoisyRecipe(**fields, preset=noise.tile.name, tile=tile_hash(noise.tile), **numbers)
+        recipe = NoisyRecipe(**fields, preset=noise.tile.name, tile=tile_hash(noise.tile), **noise.fields())
     name = f"{network.replace(':', '.')}_{dataset}" + (f"_{noise.tile.name}" if noise is not None else "")
     output = output or Path("out") / f"{name}.npz"
     if output.suffix != ".npz":

@@ -220,6 +220,12 @@ def test_units_follow_the_presets_converters() -> None:
         ("train --network resnet9s --noise hermes --from x.npz", "checkpoint x.npz does not exist"),
         ("train --network resnet9s --noise hermse", "did you mean hermes"),
         ("train --network resnet9s --clip 2 --output-noise 0.1", "--output-noise, --clip: with --noise; name a tile"),
+        ("train --network resnet9s --read-noise results", "--read-noise: with --noise; name a tile"),
+        ("train --network resnet9s --noise hermes --read-noise result", "'result' is unknown: results or weights"),
+        (
+            "train --network resnet9s --noise hermes --read-noise results --weight-noise 0.1",
+            "which --weight-noise replaces; leave out one",
+        ),
         ("train --network resnet9s --noise hermes --preset hcim_a", "leave out --preset or --noise"),
         (
             "evaluate --checkpoint resnet9s_digit",

@@ -7,45 +7,59 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from short_trainings import short
 from short_trainings import tiny as tiny  # a fixture
-from torch import nn
+from torch import Tensor, nn
 
 from golden_model.errors import UserError
 from integration.zoo import checkpoint, networks, run
 from integration.zoo.noisy import (
     Noise,
     NoisyLayer,
+    Reads,
     clip_weights,
     make_noisy,
     make_plain,
     noisy_layers,
-    straight_through,
 )
+from integration.zoo.noisy_kernels import _bell, spread, straight_through
 from integration.zoo.run import Run
+from sim import noise as deviates
+from sim.array import Geometry
 from sim.kernels import compiler_stands
 from sim.presets import HERMES
+from sim.tile import program
 
 HERMES_NOISE = Noise(HERMES)
 
 
-def draw(generator: torch.Generator) -> Any:
-    return lambda shape: torch.randn(shape, generator=generator)
+LUMPED = replace(HERMES_NOISE, read_noise=Reads.WEIGHTS)
+
+
+def source(seed: int = 0) -> Any:
+    generator = torch.Generator().manual_seed(seed)
+    return lambda: generator
 
 
 def test_sigma_is_what_programming_and_reading_leave() -> None:
-    sigma = HERMES_NOISE.sigma()
     # at the largest conductance: the cubic of the programming fit, and Q * sqrt(ln((t0 + t_read) / (2 t_read)))
     programming = 0.16603222 + 4.71806468 - 8.48101252 + 4.68961419
     q = 0.0123 + 0.0211 - 0.0280 + 0.0069
     read = 20.7 * q * math.sqrt(math.log((300 + 512e-9) / (2 * 512e-9)))
-    assert float(sigma[-1]) == pytest.approx(math.hypot(programming, read) / 20.7, rel=1e-6)
-    assert float(sigma[0]) == pytest.approx(0.16603222 / 20.7, rel=1e-6)  # nothing flows, so nothing is read
+    of_weights, of_reads = HERMES_NOISE.of_weights(), HERMES_NOISE.of_reads()
+    assert of_reads is not None and LUMPED.of_reads() is None
+    assert float(of_weights[-1]) == pytest.approx(programming / 20.7, rel=1e-6)
+    assert float(of_reads[-1]) == pytest.approx(read / 20.7, rel=1e-6)
+    assert float(LUMPED.of_weights()[-1]) == pytest.approx(math.hypot(programming, read) / 20.7, rel=1e-6)
+    assert float(of_weights[0]) == pytest.approx(0.16603222 / 20.7, rel=1e-6) and float(of_reads[0]) == 0
     quiet = replace(HERMES, array=replace(HERMES.array, read_noise=False, programming_noise=False))
-    assert float(Noise(quiet).sigma().max()) == 0
-    assert Noise(HERMES, weight_noise=0.06).sigma().unique().tolist() == pytest.approx([0.06])
+    assert float(Noise(quiet).of_weights().max()) == 0 and Noise(quiet).of_reads() is None
+    constant = Noise(HERMES, weight_noise=0.06)
+    assert constant.of_weights().unique().tolist() == pytest.approx([0.06]) and constant.of_reads() is None
 
 
 @pytest.mark.parametrize("layer", [nn.Conv2d(3, 5, 3, padding=1, stride=2), nn.Linear(7, 4), nn.Conv2d(4, 4, 1)])
@@ -54,7 +68,7 @@ def test_weights_are_drawn_around_theirs_a_column_at_a_time(layer: nn.Conv2d | n
     with torch.no_grad():
         layer.weight[0] *= 100  # one loud column must not make the others noisy
         layer.weight[1] = 0  # an empty column stays empty
-    noisy = NoisyLayer(layer, Noise(HERMES, weight_noise=0.05), draw(torch.Generator().manual_seed(0)))
+    noisy = NoisyLayer(layer, Noise(HERMES, weight_noise=0.05), source())
     draws = torch.stack([noisy._weight_noise() for _ in range(4000)])
     largest = layer.weight.detach().abs().flatten(1).amax(1)
     expected = (0.05 * largest).view(-1, *[1] * (layer.weight.ndim - 1)).expand_as(layer.weight)
@@ -65,7 +79,7 @@ def test_weights_are_drawn_around_theirs_a_column_at_a_time(layer: nn.Conv2d | n
 
 def test_inputs_round_to_codes_and_evaluation_is_quiet() -> None:
     layer = nn.Conv2d(2, 3, 3, bias=False)
-    noisy = NoisyLayer(layer, replace(HERMES_NOISE, output_noise=0.5), draw(torch.Generator()))
+    noisy = NoisyLayer(layer, replace(HERMES_NOISE, output_noise=0.5), source())
     x = torch.randn(4, 2, 8, 8, generator=torch.Generator().manual_seed(1))
     noisy.eval()
     assert torch.equal(noisy(x), layer(x))  # no range seen yet: inputs as they are
@@ -86,7 +100,7 @@ def test_a_range_is_read_from_every_column_of_the_images(width: int, column: int
     """A large batch is sampled, by a step that shares no factor with the width."""
     x = torch.ones(64, 16, width, width)
     x[..., column] = 10.0
-    noisy = NoisyLayer(nn.Conv2d(16, 1, 1), HERMES_NOISE, draw(torch.Generator())).train()
+    noisy = NoisyLayer(nn.Conv2d(16, 1, 1), HERMES_NOISE, source()).train()
     noisy(x)
     assert float(noisy.span) == 10.0  # a thirtieth of the values; the percentile leaves a ten-thousandth out
 
@@ -94,18 +108,19 @@ def test_a_range_is_read_from_every_column_of_the_images(width: int, column: int
 def test_output_noise_is_relative_to_the_result() -> None:
     layer = nn.Linear(16, 400)
     quiet = Noise(HERMES, weight_noise=0.0, output_noise=0.1)
-    noisy = NoisyLayer(layer, quiet, draw(torch.Generator().manual_seed(0))).train()
+    noisy = NoisyLayer(layer, quiet, source()).train()
     x = torch.randn(100, 16, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         y = noisy(x)
         clean = noisy.eval()(x)
+        assert not torch.equal(noisy.train()(x), y)  # anew every step
     ratio = float((y - clean).square().mean().sqrt() / clean.square().mean().sqrt())
     assert ratio == pytest.approx(0.1, rel=0.03)  # 40,000 draws: 0.35 % standard error
 
 
 def test_gradients_pass_straight_through_and_stop_outside_of_the_range() -> None:
     layer = nn.Linear(3, 2, bias=False)
-    noisy = NoisyLayer(layer, Noise(HERMES, weight_noise=0.0), draw(torch.Generator())).eval()
+    noisy = NoisyLayer(layer, Noise(HERMES, weight_noise=0.0), source()).eval()
     noisy.span.fill_(1.0)
     x = torch.tensor([[0.3, -0.7, 5.0]], requires_grad=True)
     noisy(x).sum().backward()
@@ -113,10 +128,168 @@ def test_gradients_pass_straight_through_and_stop_outside_of_the_range() -> None
     assert x.grad is not None and torch.allclose(x.grad[0], expected)
 
 
+LAYERS = [nn.Conv2d(3, 5, 3, padding=1, stride=2, bias=False), nn.Conv2d(4, 6, (1, 3), groups=2), nn.Linear(7, 4)]
+
+
+def read_variance(layer: nn.Conv2d | nn.Linear, x: Tensor, weights: Tensor) -> Tensor:
+    """The variance of one read of every result, float64, from the equations of the device; largest weights as they are
+    in `layer`, so that differences of `weights` do not move them."""
+    columns = layer.weight.detach().double().flatten(1).abs().amax(1).view(-1, *[1] * (weights.ndim - 1))
+    ratio = (weights.abs() / columns).numpy()
+    growth = math.sqrt(math.log((300 + 512e-9) / (2 * 512e-9)))
+    points = np.linspace(0, 1, 257)  # the slope between the points of a table is part of the contract
+    q = np.where(
+        points < 0.16,
+        np.clip(-0.0117 * np.log(np.maximum(points, 1e-12)) - 0.0069, 0.015, 0.04),
+        0.0123 + points * (0.0211 + points * (-0.0280 + points * 0.0069)),
+    )
+    sigma = columns * torch.from_numpy(np.interp(ratio, points, points * q * growth))
+    if isinstance(layer, nn.Linear):
+        return torch.einsum("...i,oi->...o", x**2, sigma**2)
+    return F.conv2d(x**2, sigma**2, None, layer.stride, layer.padding, layer.dilation, layer.groups)
+
+
+def forward(layer: nn.Conv2d | nn.Linear, x: Tensor, weights: Tensor) -> Tensor:
+    bias = None if layer.bias is None else layer.bias.detach().double()
+    if isinstance(layer, nn.Linear):
+        return F.linear(x, weights, bias)
+    return F.conv2d(x, weights, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
+
+
+def some_input(layer: nn.Conv2d | nn.Linear) -> Tensor:
+    shape = (2, 7) if isinstance(layer, nn.Linear) else (2, layer.in_channels, 5, 6)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(3))
+
+
+QUIET_WEIGHTS = Noise(replace(HERMES, array=replace(HERMES.array, programming_noise=False)))
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_every_result_is_read_with_a_noise_of_its_own(layer: nn.Conv2d | nn.Linear) -> None:
+    noisy = NoisyLayer(copy.deepcopy(layer), QUIET_WEIGHTS, source(2)).train()
+    x = some_input(layer)[:1]
+    with torch.no_grad():
+        seen = noisy(x.expand(4000, *x.shape[1:])).double().flatten(1)  # the range is that of this batch
+        step = float(noisy.span) / 127
+        assert not torch.equal(noisy(x), noisy(x))  # and of every step
+    codes = (x.double() / step).round().clamp(-127, 127) * step
+    weights = layer.weight.detach().double()
+    sigma = read_variance(layer, codes, weights).sqrt().flatten()
+    mean = forward(layer, codes, weights).flatten()
+    # 4,000 draws: 1.1 % standard error of a deviation, sigma / sqrt(4000) of a mean, 1 / sqrt(4000) of a correlation
+    assert torch.all((seen.std(0) / sigma - 1).abs() < 5 * 0.0112)
+    assert torch.all((seen.mean(0) - mean).abs() < 5 * sigma / 4000**0.5 + 1e-6)
+    correlation = torch.corrcoef(seen.T) - torch.eye(seen.shape[1], dtype=torch.float64)
+    assert float(correlation.abs().max()) < 6 / 4000**0.5
+
+
+def test_the_tile_reads_with_the_same_noise() -> None:
+    """The variance that a programmed tile attaches to its currents, and the one that training draws from."""
+    layer = nn.Conv2d(20, 8, 3, padding=1, bias=False)  # 180 rows, one array
+    noisy = NoisyLayer(layer, QUIET_WEIGHTS, source()).train()
+    codes = torch.randint(-127, 128, (2, 20, 6, 6), generator=torch.Generator().manual_seed(1)).float()
+    geometry = Geometry(kernel=(3, 3), padding=(1, 1))
+    array = replace(HERMES.array, programming_noise=False)
+    weights = layer.weight.detach().double().numpy()
+    programmed = program(replace(HERMES, array=array), weights, geometry, signed=True, seed=0, layer=0)
+    x = codes.contiguous(memory_format=torch.channels_last)
+    steps = torch.from_numpy(programmed.weight_step[0])
+    lines = programmed.currents(x)[1][0].double() * programmed.variance_step
+    theirs = (lines[:, :8] + lines[:, 8:]) * steps**2  # both polarities, in squared weights times codes
+    ours = noisy._variance(codes[:, :8], codes * codes)
+    assert ours is not None
+    own = ours.detach().double().permute(0, 2, 3, 1).reshape(-1, 8)
+    assert torch.all((own / theirs - 1).abs() < 0.02)  # the tile's variances lie on a grid of 511 steps
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_gradients_of_read_noise_are_exact(layer: nn.Conv2d | nn.Linear) -> None:
+    """Against central differences of the equations in float64, with the deviates that were drawn."""
+    noisy = NoisyLayer(copy.deepcopy(layer), QUIET_WEIGHTS, source(5)).train()
+    raw = some_input(layer)
+    noisy(raw)
+    noisy._follow = lambda _: None  # type: ignore[method-assign]
+    step = float(noisy.span) / 127
+    x = ((raw / step).round().clamp(-126, 126) * step).requires_grad_()  # on codes: rounding changes nothing
+    y = noisy(x)
+    towards = torch.randn(y.shape, generator=torch.Generator().manual_seed(6))
+    (y * towards).sum().backward()
+    weights, codes = layer.weight.detach().double(), x.detach().double()
+    normal = (y.detach().double() - forward(layer, codes, weights)) / read_variance(layer, codes, weights).sqrt()
+
+    def value(x: Tensor, weights: Tensor) -> float:
+        result = forward(layer, x, weights) + read_variance(layer, x, weights).sqrt() * normal
+        return float((result * towards).sum())
+
+    assert x.grad is not None and noisy.layer.weight.grad is not None
+    for variable, gradient, other in (
+        (codes, x.grad, lambda moved: value(moved, weights)),
+        (weights, noisy.layer.weight.grad, lambda moved: value(codes, moved)),
+    ):
+        for place in range(0, variable.numel(), 3):
+            own = variable.view(-1)[place].abs()
+            if own < 1e-6 or (variable is weights and own == weights[place // weights[0].numel()].abs().max()):
+                continue  # a corner of |w|, or what the column is scaled by
+            high, low = variable.clone(), variable.clone()
+            high.view(-1)[place] += 1e-7
+            low.view(-1)[place] -= 1e-7
+            slope = (other(high) - other(low)) / 2e-7
+            assert float(gradient.reshape(-1)[place]) == pytest.approx(slope, rel=2e-3, abs=2e-4)
+
+
+def test_where_nothing_is_read_nothing_is_spread() -> None:
+    """No input, no variance, and a gradient of 0 instead of one divided by it."""
+    noisy = NoisyLayer(nn.Conv2d(2, 3, 3), QUIET_WEIGHTS, source()).train()
+    noisy.span.fill_(1.0)
+    x = torch.zeros(1, 2, 5, 5, requires_grad=True)
+    y = noisy(x)
+    y.sum().backward()
+    assert torch.equal(y, noisy.layer.bias.view(1, 3, 1, 1).expand_as(y))
+    assert noisy.layer.weight.grad is not None and torch.isfinite(noisy.layer.weight.grad).all()
+    assert x.grad is not None and torch.isfinite(x.grad).all()
+
+
 @pytest.mark.whole
 @pytest.mark.skipif(not compiler_stands(), reason="no C++ compiler")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_fused_and_plain_rounding_are_the_same_bits_and_torchs(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("shape", [(4, 9), (2, 16, 5, 7), (16, 5, 7)])
+def test_fused_and_plain_spreading_are_the_same_bits(dtype: torch.dtype, shape: tuple[int, ...]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    columns = -1 if len(shape) == 2 else -3
+    y = torch.randn(shape, generator=generator).to(dtype)
+    variance = torch.rand(shape, generator=generator).mul(0.1).to(dtype)
+    variance.view(-1)[::5] = 0
+    if len(shape) == 4:
+        y, variance = (part.contiguous(memory_format=torch.channels_last) for part in (y, variance))
+    keys = (
+        deviates.row_keys(3, torch.tensor([7]), y.numel() // y.shape[columns]),
+        deviates.column_keys(y.shape[columns]),
+    )
+    towards = torch.randn(shape, generator=generator).to(dtype)
+    seen = {}
+    for fused in (False, True):
+        own, of = y.clone().requires_grad_(), variance.clone().requires_grad_()
+        result = spread(own, of, keys, columns=columns, fused=fused)
+        (result * towards).sum().backward()
+        assert own.grad is not None and of.grad is not None and torch.equal(own.grad, towards)
+        assert result.dtype == dtype and not torch.equal(result, y)
+        seen[fused] = result.detach(), of.grad
+    assert all(torch.equal(a, b) for a, b in zip(seen[False], seen[True], strict=True))
+
+
+def test_deviates_are_centred_and_of_unit_variance() -> None:
+    rows, columns = deviates.row_keys(0, torch.tensor([5], dtype=torch.int32), 40_000), deviates.column_keys(50)
+    normal = _bell(torch.Size((40_000, 50)), rows, columns).double()
+    # 2 million draws: standard errors of 0.0007 (mean), 0.0007 * sqrt(0.85) (variance), 0.0035 (fourth moment, below)
+    assert abs(float(normal.mean())) < 5 * 0.0007 and abs(float(normal.square().mean()) - 1) < 5 * 0.0007
+    assert float(normal.pow(4).mean()) == pytest.approx(2.7, abs=0.02) and float(normal.abs().max()) < 3.46
+
+
+@pytest.mark.whole
+@pytest.mark.skipif(not compiler_stands(), reason="no C++ compiler")
+@pytest.mark.parametrize("squared", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_fused_and_plain_rounding_are_the_same_bits_and_torchs(dtype: torch.dtype, squared: bool) -> None:
     """Values on, beside and beyond every edge between codes, and random ones; forward and gradient."""
     step = torch.tensor(0.0213)
     edges = (torch.arange(-130, 131) + 0.5) * step
@@ -124,20 +297,26 @@ def test_fused_and_plain_rounding_are_the_same_bits_and_torchs(dtype: torch.dtyp
     around = [edges, edges.nextafter(torch.tensor(9.0)), edges.nextafter(torch.tensor(-9.0))]
     values = torch.cat([*around, torch.tensor([0.0, -0.0, 1e9, -1e9]), random])
     x, seen = values.to(dtype), {}
+    towards = torch.randn((2, *x.shape), generator=torch.Generator().manual_seed(1)).to(dtype)
     for fused in (False, True):
         inside = x.clone().requires_grad_()
-        y = straight_through(inside, step, -127, 127, fused=fused)
-        weights = torch.randn(y.shape, generator=torch.Generator().manual_seed(1)).to(dtype)
-        (y * weights).sum().backward()
-        assert inside.grad is not None and y.dtype == dtype
-        seen[fused] = y.detach(), inside.grad
+        parts = straight_through(inside, step, -127, 127, squared=squared, fused=fused)
+        sum((part * own).sum() for part, own in zip(parts, towards, strict=False)).backward()  # type: ignore[union-attr]
+        assert inside.grad is not None and all(part.dtype == dtype for part in parts)
+        seen[fused] = [*(part.detach() for part in parts), inside.grad]
+    assert all(torch.equal(a, b) for a, b in zip(seen[False], seen[True], strict=True))
     reference = x.float().requires_grad_()
     zero = torch.zeros((), dtype=torch.int32)
     theirs = torch.fake_quantize_per_tensor_affine(reference, step, zero, -127, 127)
-    (theirs * weights).sum().backward()
+    own, *squares, gradient = seen[True]
+    assert torch.equal(own, theirs.detach().to(dtype))
+    through = towards[0].float()
+    if squared:
+        assert torch.equal(squares[0], theirs.detach().square().to(dtype))
+        through = (through + towards[1].float() * (2 * theirs.detach())).to(dtype).float()
+    (theirs * through).sum().backward()
     assert reference.grad is not None and (reference.grad == 0).sum() > 8
-    for y, gradient in seen.values():
-        assert torch.equal(y, theirs.detach().to(dtype)) and torch.equal(gradient, reference.grad.to(dtype))
+    assert torch.equal(gradient, reference.grad.to(dtype))
 
 
 def test_weights_are_clipped_layer_by_layer() -> None:
@@ -145,7 +324,7 @@ def test_weights_are_clipped_layer_by_layer() -> None:
     with torch.no_grad():
         model[0].weight[0, 0] = 100.0
     before = model[2].weight.detach().clone()
-    make_noisy(model, replace(HERMES_NOISE, clip=3.0), draw(torch.Generator()))
+    make_noisy(model, replace(HERMES_NOISE, clip=3.0), source())
     first = noisy_layers(model)[0].layer.weight
     limit = 3 * float(first.detach().std(correction=0))
     clip_weights(model)
@@ -161,7 +340,7 @@ def test_the_plain_network_comes_back_with_what_it_learned() -> None:
     model = networks.build("resnet9s")
     names = list(model.state_dict())
     weights = {name: value.clone() for name, value in model.state_dict().items()}
-    make_noisy(model, HERMES_NOISE, draw(torch.Generator()))
+    make_noisy(model, HERMES_NOISE, source())
     assert len(noisy_layers(model)) == 9
     make_plain(model)
     assert list(model.state_dict()) == names
@@ -170,11 +349,11 @@ def test_the_plain_network_comes_back_with_what_it_learned() -> None:
 
 def test_a_layer_that_is_used_twice_is_one() -> None:
     shared = nn.Linear(4, 4)
-    model = make_noisy(nn.Sequential(shared, nn.ReLU(), shared), HERMES_NOISE, draw(torch.Generator()))
+    model = make_noisy(nn.Sequential(shared, nn.ReLU(), shared), HERMES_NOISE, source())
     assert len(noisy_layers(model)) == 1
     assert make_plain(model)[0] is shared and model[2] is shared
     with pytest.raises(UserError, match="nothing to train under noise"):
-        make_noisy(nn.Sequential(nn.ReLU()), HERMES_NOISE, draw(torch.Generator()))
+        make_noisy(nn.Sequential(nn.ReLU()), HERMES_NOISE, source())
 
 
 def test_a_training_stopped_inside_an_epoch_goes_on_to_the_same_weights(

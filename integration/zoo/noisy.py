@@ -142,11 +142,11 @@ class NoisyLayer(nn.Module):
             step = (self.span / codes.hi).float()
             x, *squares = straight_through(x, step, codes.lo, codes.hi, squared=squared, fused=fused)
         else:
-            squares = [x * x] if squared else []
+            squares = [x * x]
         if not self.training:
             return self._apply_weights(x, layer.weight, layer.bias)
         y = self._apply_weights(x, layer.weight + self._weight_noise(), layer.bias)
-        variance = self._variance(y, *squares)
+        variance = self._variance(y, squares[0] if squared else None)
         if variance is None:
             return y
         return spread(y, variance, self._keys(y), columns=-3 if isinstance(layer, nn.Conv2d) else -1, fused=fused)
@@ -171,11 +171,10 @@ class NoisyLayer(nn.Module):
             normal = torch.randn(place.shape, generator=self.source()).to(place.device)
             return largest * self.of_weights[place.round().long()] * normal
 
-    def _variance(self, y: Tensor, *squares: Tensor) -> Tensor | None:
-        """Return v of the module's docstring, None where it is 0."""
+    def _variance(self, y: Tensor, square: Tensor | None) -> Tensor | None:
+        """Return v of the module's docstring for inputs squared, None where it is 0."""
         variance, sigma = None, self.of_reads
-        for square in squares:
-            assert sigma is not None
+        if square is not None and sigma is not None:
             largest, place = self._places()
             below = place.detach().long().clamp(max=POINTS - 1)
             read = largest * (sigma[below] + (place - below) * (sigma[below + 1] - sigma[below]))  # has a slope
